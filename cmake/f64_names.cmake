@@ -1,0 +1,15 @@
+# Write OUTPUT: one `#define weft_x weft_f64_x` for each external symbol of LIBRARY.
+execute_process(COMMAND ${NM} -g --defined-only ${LIBRARY}
+                OUTPUT_VARIABLE symbols RESULT_VARIABLE failed)
+if(failed)
+  message(FATAL_ERROR "${NM} could not read ${LIBRARY}")
+endif()
+string(REGEX MATCHALL " [A-Z] weft_[A-Za-z0-9_]+" symbols "${symbols}")
+list(TRANSFORM symbols REPLACE "^ [A-Z] weft_" "")
+list(SORT symbols)
+list(REMOVE_DUPLICATES symbols)
+set(text "/* Generated: the external symbols of weft, renamed for weft_f64. */\n")
+foreach(name IN LISTS symbols)
+  string(APPEND text "#define weft_${name} weft_f64_${name}\n")
+endforeach()
+file(CONFIGURE OUTPUT ${OUTPUT} CONTENT "${text}" @ONLY)
