@@ -32,7 +32,7 @@ static struct gemm_state {
     atomic_bool ready;
     bool blis;         /* false: the reference product serves */
     char kernel[16];   /* "skx", "reference" */
-    char reason[256];  /* "chosen by weft for AVX-512" */
+    char reason[160];  /* "chosen by weft for AVX-512" */
     atomic_int n_warm; /* BLIS has memory for this many threads */
 } state = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
