@@ -209,7 +209,7 @@ typedef struct weft_call {
     const weft_tensor *din;  /* backward: data NULL where none is wanted */
     const bool *add;         /* backward: add to din[i] instead of overwriting */
     bool records;            /* forward: a gradient will be wanted (saved[] is worth filling) */
-    weft_tensor saved[WEFT_MAX_SAVED]; /* rank 1; typed; kept from forward to backward */
+    weft_tensor saved[WEFT_MAX_SAVED];            /* rank 1; typed; kept from forward to backward */
     size_t scratch_bytes, backward_scratch_bytes; /* set by infer */
     void *scratch;                                /* of that size, aligned to WEFT_ALIGN */
     const bool *wants; /* which inputs want a gradient (infer, forward, backward) */
@@ -248,7 +248,7 @@ struct weft_op {
     void (*define)(weft_rule *r);
     /* tests: */
     weft_var (*sample)(weft_tape *tape, int i); /* i-th case; WEFT_NIL past the last */
-    weft_var (*misuse)(weft_tape *tape, int i); /* i-th call that must fail; tape OK past the last */
+    weft_var (*misuse)(weft_tape *tape, int i); /* i-th call that must fail; OK past the last */
 };
 
 /** Record one application. in[] holds op->n_in variables (n_in for a variadic one).
@@ -279,7 +279,8 @@ weft_var weft_sample_int(weft_tape *tape, int32_t low, int32_t high, int rank, c
 weft_var weft_sample_strided(weft_tape *tape, int rank, const int64_t dim[]);
 /** Say that the gradients of this sample are 0 by design, so that 0 = 0 is no vacuous check. */
 void weft_sample_zero_gradient(weft_tape *tape);
-#define WEFT_DIMS(...) (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), (int64_t[]){ __VA_ARGS__ }
+#define WEFT_DIMS(...) \
+    (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), (int64_t[]) { __VA_ARGS__ }
 
 /* The table of the built-in operations, made from ops.def. */
 extern const weft_op *const weft_op_table[];
@@ -298,7 +299,7 @@ typedef struct weft_gradcheck_options {
 } weft_gradcheck_options;
 typedef struct weft_gradcheck_report {
     int64_t n_checks, n_failed, n_samples, n_kinks;
-    double worst;         /* worst relative error, by the measure of docs/gradcheck.md */
+    double worst;          /* worst relative error, by the measure of docs/gradcheck.md */
     char worst_where[256]; /* "layer_norm, sample 3, input gain, direction 1, first order" */
     char failure[1024];    /* the first failed check: where, both values */
 } weft_gradcheck_report;

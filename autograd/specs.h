@@ -27,19 +27,19 @@ typedef struct weft_add_norm_spec {
 } weft_add_norm_spec;
 
 typedef struct weft_attention_spec {
-    int heads;            /* H >= 1 */
-    int kv_heads;         /* G, divides H; 0 means H (multi-head) */
-    double scale;         /* 0 means 1 / sqrt(K) */
-    bool causal;          /* key position <= query position (same offsets on both sides) */
-    weft_var q_offsets;   /* int32 [B+1] */
-    weft_var k_offsets;   /* int32 [B+1]; WEFT_NIL means q_offsets */
-    double dropout;       /* of the attention weights, in [0, 1) */
-    weft_var q_rows;      /* row keys of the queries */
+    int heads;          /* H >= 1 */
+    int kv_heads;       /* G, divides H; 0 means H (multi-head) */
+    double scale;       /* 0 means 1 / sqrt(K) */
+    bool causal;        /* key position <= query position (same offsets on both sides) */
+    weft_var q_offsets; /* int32 [B+1] */
+    weft_var k_offsets; /* int32 [B+1]; WEFT_NIL means q_offsets */
+    double dropout;     /* of the attention weights, in [0, 1) */
+    weft_var q_rows;    /* row keys of the queries */
 } weft_attention_spec;
 
 typedef struct weft_cross_entropy_spec {
-    double smoothing;  /* eps in [0, 1): target (1 - eps) + eps/V, others eps/V */
-    int32_t ignore;    /* rows with this target count 0 where `has_ignore` */
+    double smoothing; /* eps in [0, 1): target (1 - eps) + eps/V, others eps/V */
+    int32_t ignore;   /* rows with this target count 0 where `has_ignore` */
     bool has_ignore;
 } weft_cross_entropy_spec;
 

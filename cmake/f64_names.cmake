@@ -1,11 +1,13 @@
-# Write OUTPUT: one `#define weft_x weft_f64_x` for each external symbol of LIBRARY.
+# Write OUTPUT: one `#define weft_x weft_f64_x` for each external symbol of LIBRARY. A function with
+# versions for several processors is of type `i` (its resolver and versions share its name, with a
+# suffix after a dot), so every letter counts, and the name ends at the dot.
 execute_process(COMMAND ${NM} -g --defined-only ${LIBRARY}
-                OUTPUT_VARIABLE symbols RESULT_VARIABLE failed)
-if(failed)
-  message(FATAL_ERROR "${NM} could not read ${LIBRARY}")
+                OUTPUT_VARIABLE symbols ERROR_VARIABLE said RESULT_VARIABLE failed)
+string(REGEX MATCHALL " [A-Za-z] weft_[A-Za-z0-9_]+" symbols "${symbols}")
+if(failed OR symbols STREQUAL "")
+  message(FATAL_ERROR "${NM} found no symbols of weft in ${LIBRARY}: ${said}")
 endif()
-string(REGEX MATCHALL " [A-Z] weft_[A-Za-z0-9_]+" symbols "${symbols}")
-list(TRANSFORM symbols REPLACE "^ [A-Z] weft_" "")
+list(TRANSFORM symbols REPLACE "^ [A-Za-z] weft_" "")
 list(SORT symbols)
 list(REMOVE_DUPLICATES symbols)
 set(text "/* Generated: the external symbols of weft, renamed for weft_f64. */\n")

@@ -29,17 +29,17 @@ enum {
 /* ---- status and messages (status.c) --------------------------------------------------------- */
 
 /* One list; expanded to the enum here and to weft_status_name/_text in status.c. */
-#define WEFT_STATUS_LIST(X)                                                  \
-    X(WEFT_OK, "ok")                                                         \
-    X(WEFT_ERR_SHAPE, "shapes do not fit together")                          \
-    X(WEFT_ERR_TYPE, "an integer where a real is needed, or the reverse")    \
-    X(WEFT_ERR_RANGE, "a value or an index is out of range")                 \
+#define WEFT_STATUS_LIST(X)                                                    \
+    X(WEFT_OK, "ok")                                                           \
+    X(WEFT_ERR_SHAPE, "shapes do not fit together")                            \
+    X(WEFT_ERR_TYPE, "an integer where a real is needed, or the reverse")      \
+    X(WEFT_ERR_RANGE, "a value or an index is out of range")                   \
     X(WEFT_ERR_OVERFLOW, "a size does not fit into the numbers of a computer") \
-    X(WEFT_ERR_STATE, "called in the wrong state or on the wrong object")    \
-    X(WEFT_ERR_MEMORY, "out of memory")                                      \
-    X(WEFT_ERR_NUMERIC, "a value is not finite")                             \
-    X(WEFT_ERR_INPUT, "the user's text, option or configuration is wrong")   \
-    X(WEFT_ERR_FORMAT, "a file is damaged or of another format")             \
+    X(WEFT_ERR_STATE, "called in the wrong state or on the wrong object")      \
+    X(WEFT_ERR_MEMORY, "out of memory")                                        \
+    X(WEFT_ERR_NUMERIC, "a value is not finite")                               \
+    X(WEFT_ERR_INPUT, "the user's text, option or configuration is wrong")     \
+    X(WEFT_ERR_FORMAT, "a file is damaged or of another format")               \
     X(WEFT_ERR_IO, "a file could not be read or written")
 
 #define WEFT_STATUS_ENUM(code, text) code,
@@ -97,7 +97,7 @@ weft_status weft_arena_reserve(weft_arena *arena, size_t bytes) WEFT_MUST_CHECK;
 weft_status weft_arena_take(weft_arena *arena, size_t bytes, size_t *offset) WEFT_MUST_CHECK;
 /** Give a block back: `offset` and `bytes` as taken. */
 void weft_arena_give(weft_arena *arena, size_t offset, size_t bytes);
-void weft_arena_reset(weft_arena *arena);            /* everything is given back; memory is kept */
+void weft_arena_reset(weft_arena *arena); /* everything is given back; memory is kept */
 void *weft_arena_at(const weft_arena *arena, size_t offset); /* NULL on a dry arena */
 size_t weft_arena_used_bytes(const weft_arena *arena);       /* taken now */
 size_t weft_arena_peak_bytes(const weft_arena *arena);       /* highest end of a block, ever */
@@ -158,7 +158,9 @@ int weft_team_largest(void);
 /* ---- random numbers (random.c) -------------------------------------------------------------- */
 
 /* Philox4x32-10 (Salmon et al. 2011): four random words from a counter and a key, no state. */
-typedef struct weft_philox_counter { uint32_t w[4]; } weft_philox_counter;
+typedef struct weft_philox_counter {
+    uint32_t w[4];
+} weft_philox_counter;
 weft_philox_counter weft_philox(weft_philox_counter counter, uint64_t key);
 
 /** The key of one site of one update: what dropout, sampling and initialisation draw from.
