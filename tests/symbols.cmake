@@ -9,7 +9,7 @@ function(exported library result)
   string(REGEX MATCHALL " [A-Za-z] [^ \n]+" symbols "${text}")
   list(TRANSFORM symbols REPLACE "^ [A-Za-z] " "")
   # What linkers and sanitizers add of their own.
-  list(FILTER symbols EXCLUDE REGEX "^(_init|_fini|_edata|_end|__bss_start|__odr_asan.*|DW\\.ref\\..*)$")
+  list(FILTER symbols EXCLUDE REGEX "^(_init|_fini|_edata|_end|__bss_start|__odr_asan.*|DW\\.ref\\..*|\\.gomp_critical_user_weft_.*)$")
   set(${result} "${symbols}" PARENT_SCOPE)
 endfunction()
 
