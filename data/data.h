@@ -1,0 +1,10 @@
+/* data.h - files and text: everything of the folder data/. */
+#ifndef WEFT_DATA_H
+#define WEFT_DATA_H
+
+#include "batches.h"
+#include "corpus.h"
+#include "text.h"
+#include "vocab.h"
+
+#endif

@@ -1,0 +1,31 @@
+/* text.h - lines of plain or gzip-compressed text, checked to be UTF-8. */
+#ifndef WEFT_DATA_TEXT_H
+#define WEFT_DATA_TEXT_H
+
+#include "../core/core.h"
+
+/* A file being read line by line. Lines end at '\n' alone (U+0085, U+2028, '\v', '\f' are ordinary
+ * characters); one '\r' before it, and a byte order mark at the start of the file, are not part of
+ * the text. A last line without '\n' is a line. Lines may be of any length. */
+typedef struct weft_lines weft_lines;
+
+/** Open a file, plain or gzip (found out from its content; a name that ends in ".gz" must hold
+ *  gzip). "-" is the standard input, plain only, read as it arrives. WEFT_ERR_IO when it cannot
+ *  be opened, WEFT_ERR_FORMAT for a .gz that is none; *lines is then NULL. */
+weft_status weft_lines_open(const char *path, weft_lines **lines) WEFT_MUST_CHECK;
+void weft_lines_free(weft_lines *lines); /* NULL is allowed */
+
+/** The next line, NUL-terminated, valid until the next call; *line = NULL at the end of the file.
+ *  `n_bytes` may be NULL. Errors, all with file and line: WEFT_ERR_INPUT for a byte that is not
+ *  valid UTF-8 (with its column) or is NUL, WEFT_ERR_FORMAT for truncated or damaged gzip data,
+ *  WEFT_ERR_IO, WEFT_ERR_MEMORY. After an error every further call gives that status again. */
+weft_status weft_lines_next(weft_lines *lines, const char **line, size_t *n_bytes) WEFT_MUST_CHECK;
+
+int64_t weft_lines_number(const weft_lines *lines); /* of the last line given, from 1; 0 before */
+const char *weft_lines_path(const weft_lines *lines);
+
+/** Index of the first byte that is not part of valid UTF-8 (RFC 3629: no surrogates, no overlong
+ *  forms, nothing above U+10FFFF) or is NUL; `n_bytes` where all is well. */
+size_t weft_utf8_check(const char *text, size_t n_bytes);
+
+#endif

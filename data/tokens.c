@@ -1,0 +1,209 @@
+/* tokens.c - cutting text into tokens and joining them again; the rules stand in vocab.h. */
+#include "data/tokens_internal.h"
+
+#include <string.h>
+
+#include <utf8proc.h>
+
+#include "data/grow_internal.h"
+
+/* U+FFED marks the side on which a token touches its neighbour; U+FFEE escapes both. */
+static const char joiner[] = "\xEF\xBF\xAD", escape[] = "\xEF\xBF\xAE";
+enum { JOINER = 0xFFED, ESCAPE = 0xFFEE, MARK_BYTES = 3, CODE_BYTES = 4, APOSTROPHE = 0x2019 };
+
+static bool is_space(int32_t code)
+{
+    return code == ' ' || (code >= '\t' && code <= '\r');
+}
+
+static bool is_digit(int32_t code)
+{
+    return code >= '0' && code <= '9';
+}
+
+/* Letters, marks and numbers of any script. */
+static bool is_word(int32_t code)
+{
+    if (code < 0x80) {
+        return is_digit(code) || (code >= 'A' && code <= 'Z') || (code >= 'a' && code <= 'z');
+    }
+    const utf8proc_category_t category = utf8proc_category(code);
+    return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NO;
+}
+
+/* The code point at `text` and its length; 0 and 0 at the end. The text is valid UTF-8. */
+static int32_t code_at(const char *text, size_t *n_bytes)
+{
+    const unsigned char first = (unsigned char)*text;
+    if (first < 0x80) {
+        *n_bytes = first != 0;
+        return first;
+    }
+    utf8proc_int32_t code;
+    const utf8proc_ssize_t used =
+        utf8proc_iterate((const utf8proc_uint8_t *)text, CODE_BYTES, &code);
+    *n_bytes = (size_t)used;
+    return code;
+}
+
+static void step(weft_token_walk *walk, int32_t code, size_t n_bytes)
+{
+    walk->before = code;
+    walk->at += n_bytes;
+}
+
+/* Advance to the end of a word: letters, marks, numbers, and [.,] between ASCII digits. */
+static void skip_word(weft_token_walk *walk)
+{
+    for (;;) {
+        size_t n, n_after;
+        const int32_t code = code_at(walk->at, &n);
+        const bool in_number = (code == '.' || code == ',') && is_digit(walk->before) &&
+                               is_digit(code_at(walk->at + n, &n_after));
+        if (!is_word(code) && !in_number) return;
+        step(walk, code, n);
+    }
+}
+
+/* A code point's lower case may be longer in bytes (U+023A), never more than CODE_BYTES. */
+static weft_status to_lower(weft_token_walk *walk)
+{
+    char *lower = weft_grow(walk->lower, &walk->lower_room, walk->n_bytes, CODE_BYTES);
+    if (!lower) return WEFT_ERR_MEMORY;
+    walk->lower = lower;
+    const char *from = walk->token, *end = from + walk->n_bytes;
+    size_t n_out = 0;
+    while (from < end) {
+        size_t n;
+        const int32_t code = code_at(from, &n);
+        from += n;
+        n_out +=
+            (size_t)utf8proc_encode_char(utf8proc_tolower(code), (utf8proc_uint8_t *)lower + n_out);
+    }
+    walk->token = lower;
+    walk->n_bytes = n_out;
+    return WEFT_OK;
+}
+
+static void put(char *out, size_t *n_out, const char *bytes, size_t n)
+{
+    memcpy(out + *n_out, bytes, n);
+    *n_out += n;
+}
+
+/* One character that is no word, or an apostrophe with the rest of its word, with its marks. */
+static weft_status punct_token(weft_token_walk *walk, int32_t code, size_t n_bytes)
+{
+    const char *start = walk->at;
+    const bool glued = walk->before != 0 && !is_space(walk->before);
+    const bool after_letter = glued && is_word(walk->before);
+    size_t n_next;
+    step(walk, code, n_bytes);
+    const bool before_word = is_word(code_at(walk->at, &n_next));
+    const bool apostrophe = (code == '\'' || code == APOSTROPHE) && after_letter && before_word;
+    if (apostrophe) skip_word(walk);
+    const size_t length = (size_t)(walk->at - start);
+
+    const size_t need = length + 2 * MARK_BYTES + 1;
+    char *marked = weft_grow(walk->marked, &walk->marked_room, need, 1);
+    if (!marked) return WEFT_ERR_MEMORY;
+    walk->marked = marked;
+    size_t n = 0;
+    if (glued) put(marked, &n, joiner, MARK_BYTES);
+    if (code == JOINER || code == ESCAPE) {
+        put(marked, &n, escape, MARK_BYTES);
+        put(marked, &n, code == JOINER ? "1" : "0", 1);
+    } else {
+        put(marked, &n, start, length);
+    }
+    if (before_word && !apostrophe) put(marked, &n, joiner, MARK_BYTES);
+    walk->token = marked;
+    walk->n_bytes = n;
+    return WEFT_OK;
+}
+
+void weft_token_start(weft_token_walk *walk, const char *text)
+{
+    walk->at = text;
+    walk->before = 0;
+}
+
+void weft_token_end(weft_token_walk *walk)
+{
+    weft_free(walk->marked);
+    weft_free(walk->lower);
+}
+
+weft_status weft_token_next(weft_token_walk *walk)
+{
+    size_t n;
+    int32_t code = code_at(walk->at, &n);
+    if (walk->kind != WEFT_TOKENS_CHARS) {
+        while (is_space(code)) {
+            step(walk, code, n);
+            code = code_at(walk->at, &n);
+        }
+    }
+    walk->token = n == 0 ? NULL : walk->at;
+    walk->n_bytes = 0;
+    if (n == 0) return WEFT_OK;
+
+    weft_status status = WEFT_OK;
+    if (walk->kind == WEFT_TOKENS_CHARS) {
+        step(walk, code, n);
+        walk->n_bytes = n;
+    } else if (walk->kind == WEFT_TOKENS_SPACE) {
+        while (n > 0 && !is_space(code)) {
+            step(walk, code, n);
+            code = code_at(walk->at, &n);
+        }
+        walk->n_bytes = (size_t)(walk->at - walk->token);
+    } else if (is_word(code)) {
+        skip_word(walk);
+        walk->n_bytes = (size_t)(walk->at - walk->token);
+    } else {
+        status = punct_token(walk, code, n);
+    }
+    if (status == WEFT_OK && walk->lowercase) status = to_lower(walk);
+    return status;
+}
+
+static bool starts_with(const char *token, size_t n_bytes, const char *mark)
+{
+    return n_bytes >= MARK_BYTES && memcmp(token, mark, MARK_BYTES) == 0;
+}
+
+/* Copy a token without its marks, undoing the escapes. */
+static void join_punct(const char *token, size_t n_bytes, bool *glued, char *out, size_t *n_out)
+{
+    bool touch_left = *glued, touch_right = false;
+    if (starts_with(token, n_bytes, joiner)) {
+        touch_left = true;
+        token += MARK_BYTES;
+        n_bytes -= MARK_BYTES;
+    }
+    if (n_bytes >= MARK_BYTES && starts_with(token + n_bytes - MARK_BYTES, MARK_BYTES, joiner)) {
+        touch_right = true;
+        n_bytes -= MARK_BYTES;
+    }
+    if (!touch_left) out[(*n_out)++] = ' ';
+    const bool escaped = n_bytes == MARK_BYTES + 1 && starts_with(token, n_bytes, escape);
+    if (escaped) {
+        put(out, n_out, token[MARK_BYTES] == '1' ? joiner : escape, MARK_BYTES);
+    } else {
+        put(out, n_out, token, n_bytes);
+    }
+    *glued = touch_right;
+}
+
+void weft_token_join(weft_tokens_kind kind, const char *token, size_t n_bytes, bool *glued,
+                     char *out, size_t *n_out)
+{
+    if (kind == WEFT_TOKENS_PUNCT) {
+        join_punct(token, n_bytes, glued, out, n_out);
+        return;
+    }
+    if (kind == WEFT_TOKENS_SPACE && !*glued) out[(*n_out)++] = ' ';
+    put(out, n_out, token, n_bytes);
+    *glued = false;
+}

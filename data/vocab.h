@@ -1,0 +1,83 @@
+/* vocab.h - text to ids and back: words, words with punctuation split off, or characters. */
+#ifndef WEFT_DATA_VOCAB_H
+#define WEFT_DATA_VOCAB_H
+
+#include "../core/core.h"
+
+/* The first ids of every vocabulary. Text never becomes BOS or EOS, whatever it spells. */
+enum { WEFT_UNK = 0, WEFT_BOS = 1, WEFT_EOS = 2, WEFT_N_SPECIALS = 3 }; /* <unk> <s> </s> */
+
+/* How text is cut into tokens. White space is the six ASCII characters of isspace().
+ *
+ * WEFT_TOKENS_SPACE: words between white space; detokenised with one space between words.
+ *
+ * WEFT_TOKENS_PUNCT: as SPACE, and a character that is no letter, mark or digit becomes a token of
+ * its own; a joiner (U+FFED, as in OpenNMT's Tokenizer) says on which side it touched its
+ * neighbour:   He said: "Don't pay 3.50 (net)!"
+ *           -> He said ￭: "￭ Don ￭'t pay 3.50 (￭ net ￭) ￭! ￭"
+ * An apostrophe (' or U+2019) between letters begins a token that runs to the end of the word, as
+ * in Moses' rules for English; '.' and ',' between ASCII digits belong to the number. Where two
+ * tokens touch exactly one of them is marked: the right one if it is punctuation, else the left
+ * one; words carry no mark, so that "net" is the same token everywhere. U+FFED in the text itself
+ * is written U+FFEE 1, and U+FFEE is written U+FFEE 0. Detokenising gives the text back exactly,
+ * but for runs of white space, which become one space, and those at the ends, which are dropped.
+ *
+ * WEFT_TOKENS_CHARS: code points, white space included; the exact inverse. */
+typedef enum weft_tokens_kind {
+    WEFT_TOKENS_SPACE,
+    WEFT_TOKENS_PUNCT,
+    WEFT_TOKENS_CHARS
+} weft_tokens_kind;
+
+const char *weft_tokens_kind_name(weft_tokens_kind kind); /* "space", "punct", "chars" */
+/** The kind of that name; WEFT_ERR_INPUT with the three names otherwise. */
+weft_status weft_tokens_kind_parse(const char *name, weft_tokens_kind *kind) WEFT_MUST_CHECK;
+
+typedef struct weft_vocab_spec {
+    weft_tokens_kind tokens;
+    bool lowercase;    /* Unicode's simple lower case, code point by code point */
+    int64_t min_count; /* rarer tokens are unknown; 0 and 1 keep all */
+    int64_t max_size;  /* at most so many ids, specials included; 0: no limit */
+} weft_vocab_spec;
+
+/* Life: new, count the training text, build; from then on it is read only, and encode, decode, id
+ * and token may be called from several threads. */
+typedef struct weft_vocab weft_vocab;
+
+/** WEFT_ERR_RANGE for a wrong spec (max_size must leave room for a token); *vocab is then NULL. */
+weft_status weft_vocab_new(const weft_vocab_spec *spec, weft_vocab **vocab) WEFT_MUST_CHECK;
+void weft_vocab_free(weft_vocab *vocab); /* NULL is allowed */
+
+/** Count the tokens of `text` (valid UTF-8). Count both sides of a corpus for a joint vocabulary.
+ *  WEFT_ERR_STATE once built. */
+weft_status weft_vocab_count(weft_vocab *vocab, const char *text) WEFT_MUST_CHECK;
+/** Give out the ids: by falling count, equal counts by rising bytes of UTF-8. */
+weft_status weft_vocab_build(weft_vocab *vocab) WEFT_MUST_CHECK;
+
+bool weft_vocab_is_built(const weft_vocab *vocab);
+int64_t weft_vocab_size(const weft_vocab *vocab); /* V, specials included; of 0 .. V-1 */
+weft_vocab_spec weft_vocab_get_spec(const weft_vocab *vocab);
+/** The token of an id, joiners and all; NULL out of range. Lives as long as the vocabulary. */
+const char *weft_vocab_token(const weft_vocab *vocab, int64_t id);
+/** The id of a token, WEFT_UNK where it has none. The specials' names are no tokens. */
+int32_t weft_vocab_id(const weft_vocab *vocab, const char *token);
+
+/** text -> ids, without BOS and EOS. `ids` has room for strlen(text) ids, which is always enough.
+ *  WEFT_ERR_STATE before build, WEFT_ERR_INPUT if the text is not UTF-8. */
+weft_status weft_vocab_encode(const weft_vocab *vocab, const char *text, int32_t *ids,
+                              int64_t *n_ids) WEFT_MUST_CHECK;
+/** ids -> text, detokenised. BOS and EOS give nothing, UNK gives "<unk>". WEFT_ERR_RANGE for an id
+ *  out of range; *text is then NULL. The caller frees it with weft_free. */
+weft_status weft_vocab_decode(const weft_vocab *vocab, const int32_t *ids, int64_t n_ids,
+                              char **text) WEFT_MUST_CHECK;
+
+/** The vocabulary as text: a line "weft-vocab 1 tokens=punct lowercase=0", then one token a line in
+ *  the order of ids, '\n' written \n and '\' written \\; min_count and max_size, which have done
+ *  their work, are not in it. NULL when memory ran out. The caller frees it with weft_free. */
+char *weft_vocab_write(const weft_vocab *vocab) WEFT_MUST_CHECK;
+/** The inverse. WEFT_ERR_FORMAT with `name` and line for another header, missing specials, an empty
+ *  or repeated token, a wrong escape, text that is not UTF-8; *vocab is then NULL. */
+weft_status weft_vocab_parse(const char *text, const char *name,
+                             weft_vocab **vocab) WEFT_MUST_CHECK;
+
+#endif
