@@ -275,11 +275,12 @@ static weft_status build(weft_batches *b)
     if (status == WEFT_OK) status = alloc_counts(b);
     if (status != WEFT_OK) return status;
     plan(b);
+    if (b->n_items == 0 && b->spec.context > 0) {
+        return weft_error(WEFT_ERR_INPUT, "the text has no two tokens to learn from");
+    }
     if (b->n_items == 0) {
-        return weft_error(WEFT_ERR_INPUT,
-                          b->spec.context > 0 ? "the text has no two tokens to learn from"
-                                              : "all %lld sentences are longer than max_length",
-                          (long long)b->limits.dropped);
+        return weft_error(WEFT_ERR_INPUT, "all %lld sentences are longer than max_length (%lld)",
+                          (long long)b->limits.dropped, (long long)b->spec.max_length);
     }
     find_limits(b);
     status = alloc_side(b, &b->side[WEFT_SOURCE], b->limits.source_tokens);
