@@ -160,15 +160,9 @@ static void batch_sizes(const weft_batches *b, int64_t index, int64_t n[2])
     }
 }
 
-static int64_t max_i64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
+static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 
-static int64_t min_i64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
+static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Sentences: measured, since every epoch has the same sizes. Windows: what the rules allow. */
 static void find_limits(weft_batches *b)
@@ -424,10 +418,7 @@ weft_status weft_batches_seek(weft_batches *b, int64_t epoch, int64_t index)
     return WEFT_OK;
 }
 
-int64_t weft_batches_count(const weft_batches *b)
-{
-    return b->n_batches;
-}
+int64_t weft_batches_count(const weft_batches *b) { return b->n_batches; }
 
 weft_status weft_batches_get(weft_batches *b, int64_t index, weft_batch *batch)
 {
@@ -439,10 +430,7 @@ weft_status weft_batches_get(weft_batches *b, int64_t index, weft_batch *batch)
     return WEFT_OK;
 }
 
-weft_batches_limits weft_batches_get_limits(const weft_batches *b)
-{
-    return b->limits;
-}
+weft_batches_limits weft_batches_get_limits(const weft_batches *b) { return b->limits; }
 
 void weft_batches_largest(weft_batches *b, weft_batch *batch)
 {

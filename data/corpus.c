@@ -31,10 +31,7 @@ struct weft_corpus {
 
 static const char *const side_names[] = { "source", "target" };
 
-weft_corpus *weft_corpus_new(void)
-{
-    return weft_alloc(1, sizeof(weft_corpus));
-}
+weft_corpus *weft_corpus_new(void) { return weft_alloc(1, sizeof(weft_corpus)); }
 
 static void drop_ids(weft_corpus *corpus)
 {
@@ -318,10 +315,7 @@ weft_status weft_corpus_read_text(weft_corpus *corpus, const char *path)
 /* ---- splitting ------------------------------------------------------------------------------ */
 
 /* Bytes of UTF-8 that begin a character. */
-static bool begins_character(char byte)
-{
-    return ((unsigned char)byte & 0xC0) != 0x80;
-}
+static bool begins_character(char byte) { return ((unsigned char)byte & 0xC0) != 0x80; }
 
 static weft_status check_split(double fraction, int64_t n, const char *what, int64_t *n_tail)
 {
@@ -390,10 +384,7 @@ weft_status weft_corpus_split(weft_corpus *corpus, double fraction, weft_corpus 
 
 /* ---- reading it ----------------------------------------------------------------------------- */
 
-int64_t weft_corpus_size(const weft_corpus *corpus)
-{
-    return corpus->n;
-}
+int64_t weft_corpus_size(const weft_corpus *corpus) { return corpus->n; }
 
 bool weft_corpus_has(const weft_corpus *corpus, weft_side side)
 {

@@ -233,12 +233,6 @@ weft_status weft_lines_next(weft_lines *lines, const char **line, size_t *n_byte
     return WEFT_OK;
 }
 
-int64_t weft_lines_number(const weft_lines *lines)
-{
-    return lines->number;
-}
+int64_t weft_lines_number(const weft_lines *lines) { return lines->number; }
 
-const char *weft_lines_path(const weft_lines *lines)
-{
-    return lines->path;
-}
+const char *weft_lines_path(const weft_lines *lines) { return lines->path; }

@@ -11,15 +11,9 @@
 static const char joiner[] = "\xEF\xBF\xAD", escape[] = "\xEF\xBF\xAE";
 enum { JOINER = 0xFFED, ESCAPE = 0xFFEE, MARK_BYTES = 3, CODE_BYTES = 4, APOSTROPHE = 0x2019 };
 
-static bool is_space(int32_t code)
-{
-    return code == ' ' || (code >= '\t' && code <= '\r');
-}
+static bool is_space(int32_t code) { return code == ' ' || (code >= '\t' && code <= '\r'); }
 
-static bool is_digit(int32_t code)
-{
-    return code >= '0' && code <= '9';
-}
+static bool is_digit(int32_t code) { return code >= '0' && code <= '9'; }
 
 /* Letters, marks and numbers of any script. */
 static bool is_word(int32_t code)

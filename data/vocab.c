@@ -256,20 +256,11 @@ weft_status weft_vocab_build(weft_vocab *vocab)
     return status;
 }
 
-bool weft_vocab_is_built(const weft_vocab *vocab)
-{
-    return vocab->built;
-}
+bool weft_vocab_is_built(const weft_vocab *vocab) { return vocab->built; }
 
-int64_t weft_vocab_size(const weft_vocab *vocab)
-{
-    return (int64_t)vocab->n_entries;
-}
+int64_t weft_vocab_size(const weft_vocab *vocab) { return (int64_t)vocab->n_entries; }
 
-weft_vocab_spec weft_vocab_get_spec(const weft_vocab *vocab)
-{
-    return vocab->spec;
-}
+weft_vocab_spec weft_vocab_get_spec(const weft_vocab *vocab) { return vocab->spec; }
 
 const char *weft_vocab_token(const weft_vocab *vocab, int64_t id)
 {
