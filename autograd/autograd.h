@@ -213,6 +213,10 @@ typedef struct weft_call {
     size_t scratch_bytes, backward_scratch_bytes; /* set by infer */
     void *scratch;                                /* of that size, aligned to WEFT_ALIGN */
     const bool *wants; /* which inputs want a gradient (infer, forward, backward) */
+    struct {
+        int of; /* 1 + the input whose memory output j reads; 0: it has its own */
+        int64_t offset;
+    } alias[WEFT_MAX_OUT]; /* set by weft_alias */
 } weft_call;
 
 /* What vjp and define see: variables instead of memory. Expressions may fail without harm (the tape
