@@ -1,4 +1,5 @@
 # FLOAT and DOUBLE export nothing but weft_..., and no symbol is in both.
+cmake_minimum_required(VERSION 3.25)
 function(exported library result)
   set(dynamic "")
   if(SHARED)

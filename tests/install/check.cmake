@@ -1,5 +1,6 @@
 # Install BUILD to a fresh prefix; build and run the consumer in SOURCE by find_package and by
 # pkg-config; see that nothing internal was installed and that every header stands on its own.
+cmake_minimum_required(VERSION 3.25)
 set(prefix ${WORK}/prefix)
 file(REMOVE_RECURSE ${WORK})
 function(run)
