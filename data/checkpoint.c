@@ -156,8 +156,8 @@ static weft_status check_entry(const weft_store *store, const weft_store_entry *
     if ((part = member(entry->name, "params")))
         right = is_real(entry);
     else if ((part = member(entry->name, "state")))
-        right = entry->rank == 0 &&
-                (entry->type == WEFT_STORE_I64 || entry->type == WEFT_STORE_F64);
+        right =
+            entry->rank == 0 && (entry->type == WEFT_STORE_I64 || entry->type == WEFT_STORE_F64);
     else if ((part = member(entry->name, "text")))
         right = entry->rank == 1 && entry->type == WEFT_STORE_U8;
     else
@@ -215,9 +215,8 @@ weft_status weft_checkpoint_get_integer(const weft_checkpoint_file *file, const 
 {
     char full[MAX_NAME + 1];
     const weft_status status = join(full, "state", name);
-    return status != WEFT_OK
-               ? status
-               : weft_store_read(file->store, full, WEFT_STORE_I64, 0, NULL, value);
+    return status != WEFT_OK ? status
+                             : weft_store_read(file->store, full, WEFT_STORE_I64, 0, NULL, value);
 }
 
 weft_status weft_checkpoint_get_double(const weft_checkpoint_file *file, const char *name,
@@ -225,9 +224,8 @@ weft_status weft_checkpoint_get_double(const weft_checkpoint_file *file, const c
 {
     char full[MAX_NAME + 1];
     const weft_status status = join(full, "state", name);
-    return status != WEFT_OK
-               ? status
-               : weft_store_read(file->store, full, WEFT_STORE_F64, 0, NULL, value);
+    return status != WEFT_OK ? status
+                             : weft_store_read(file->store, full, WEFT_STORE_F64, 0, NULL, value);
 }
 
 weft_status weft_checkpoint_get_text(const weft_checkpoint_file *file, const char *name,
@@ -253,8 +251,8 @@ bool weft_checkpoint_has_block(const weft_checkpoint_file *file, const char *blo
     return join(group, "optim", block) == WEFT_OK && count_members(file->store, group) > 0;
 }
 
-static weft_status check_parameter(const weft_store *store, const char *name,
-                                   const char *parameter, const weft_tensor *shape)
+static weft_status check_parameter(const weft_store *store, const char *name, const char *parameter,
+                                   const weft_tensor *shape)
 {
     const weft_store_entry *entry = weft_store_find(store, name);
     char wants[WEFT_SHAPE_TEXT], has[WEFT_SHAPE_TEXT];
@@ -293,8 +291,8 @@ static weft_status check_parameters(const weft_store *store, const char *group,
     return WEFT_OK;
 }
 
-static weft_status load_group(const weft_store *store, const char *group,
-                              const weft_params *params, weft_real *block)
+static weft_status load_group(const weft_store *store, const char *group, const weft_params *params,
+                              weft_real *block)
 {
     weft_status status = check_parameters(store, group, params);
     char name[MAX_NAME + 1];

@@ -74,6 +74,7 @@ weft_status weft_checkpoint_load_params(const weft_checkpoint_file *file,
 /** The same for a block of weft_params_block_size(params) values; gaps between parameters are not
  *  written. */
 weft_status weft_checkpoint_load_block(const weft_checkpoint_file *file, const char *block,
-                                       const weft_params *params, weft_real *values) WEFT_MUST_CHECK;
+                                       const weft_params *params,
+                                       weft_real *values) WEFT_MUST_CHECK;
 
 #endif

@@ -74,8 +74,10 @@ static weft_status system_error(const char *path, const char *what)
     case EROFS:
     case ELOOP:
     case ENAMETOOLONG:
-    case EEXIST: return weft_error(WEFT_ERR_INPUT, "%s: cannot %s: %s", path, what, strerror(errno));
-    case ENOMEM: return weft_error(WEFT_ERR_MEMORY, "%s: cannot %s: %s", path, what, strerror(errno));
+    case EEXIST:
+        return weft_error(WEFT_ERR_INPUT, "%s: cannot %s: %s", path, what, strerror(errno));
+    case ENOMEM:
+        return weft_error(WEFT_ERR_MEMORY, "%s: cannot %s: %s", path, what, strerror(errno));
     default: return weft_error(WEFT_ERR_IO, "%s: cannot %s: %s", path, what, strerror(errno));
     }
 }
@@ -217,7 +219,8 @@ weft_status weft_file_replace(const char *path, const void *bytes, size_t n_byte
     if (exists && S_ISDIR(about.st_mode))
         return weft_error(WEFT_ERR_INPUT, "%s: is a directory, not a file", path);
     if (exists && !S_ISREG(about.st_mode))
-        return weft_error(WEFT_ERR_INPUT, "%s: is not a regular file, it will not be replaced", path);
+        return weft_error(WEFT_ERR_INPUT, "%s: is not a regular file, it will not be replaced",
+                          path);
 
     const size_t tmp_bytes = strlen(path) + 64;
     char *tmp = weft_alloc(tmp_bytes, 1);

@@ -110,7 +110,8 @@ typedef struct reader {
     bool foreign; /* arrays without hash, any attributes, no checksums in the metadata */
     weft_store_entry *entries;
     int n_entries, capacity;
-    size_t links_left; /* a file of n bytes has fewer than n links, unless groups contain themselves */
+    size_t
+        links_left; /* a file of n bytes has fewer than n links, unless groups contain themselves */
     char name[MAX_NAME + 1]; /* of what is being looked at */
     int depth;
     weft_status status;
@@ -229,7 +230,8 @@ static weft_status read_hash(reader *r, hid_t dataset, hsize_t n_attributes,
     entry->hash = WEFT_HASH_NONE;
     if (exists == 0)
         return r->foreign ? WEFT_OK : refuse(r, "has no hash: the file was not written by weft");
-    if (!r->foreign && n_attributes != 1) return refuse(r, "has attributes that weft does not know");
+    if (!r->foreign && n_attributes != 1)
+        return refuse(r, "has attributes that weft does not know");
     const hid_t attribute = H5Aopen(dataset, hash_name, H5P_DEFAULT);
     if (attribute < 0) return broken(r, "its hash cannot be read");
     const weft_status status = hash_of(r, attribute, entry);
@@ -576,7 +578,8 @@ weft_status weft_hdf5_image_write(weft_hdf5_image *image, const weft_store_entry
     if (status == WEFT_OK && H5Lexists(image->file, entry->name, H5P_DEFAULT) > 0)
         status = weft_error(WEFT_ERR_STATE, "array %s: is written twice", entry->name);
     if (status == WEFT_OK && !write_array(image, entry))
-        status = hdf5_failed(WEFT_ERR_MEMORY, entry->name, "", "cannot be put into a file in memory");
+        status =
+            hdf5_failed(WEFT_ERR_MEMORY, entry->name, "", "cannot be put into a file in memory");
     leave(was);
     return status;
 }

@@ -21,7 +21,10 @@ static const struct {
                               [WEFT_STORE_U8] = { "uint8", 1 } };
 
 static bool is_type(weft_store_type type) { return (unsigned)type < WEFT_STORE_TYPES; }
-static bool is_real(weft_store_type type) { return type == WEFT_STORE_F32 || type == WEFT_STORE_F64; }
+static bool is_real(weft_store_type type)
+{
+    return type == WEFT_STORE_F32 || type == WEFT_STORE_F64;
+}
 
 const char *weft_store_type_name(weft_store_type type)
 {
@@ -186,8 +189,9 @@ weft_status weft_store_read(const weft_store *store, const char *name, weft_stor
         weft_store_entry wanted = { .rank = rank < 0 || rank > WEFT_MAX_RANK ? 0 : rank };
         for (int i = 0; i < wanted.rank; i++) wanted.dim[i] = dim[i];
         char has[WEFT_SHAPE_TEXT], wants[WEFT_SHAPE_TEXT];
-        return weft_error(WEFT_ERR_SHAPE, "%s: %s is %s in the file, %s is wanted", store->path, name,
-                          weft_store_shape_text(entry, has), weft_store_shape_text(&wanted, wants));
+        return weft_error(WEFT_ERR_SHAPE, "%s: %s is %s in the file, %s is wanted", store->path,
+                          name, weft_store_shape_text(entry, has),
+                          weft_store_shape_text(&wanted, wants));
     }
     return copy_out(store, entry, as, out);
 }
@@ -277,7 +281,8 @@ static bool is_name(const char *name)
 static weft_status describe(const char *name, weft_store_type type, int rank, const int64_t dim[],
                             const void *data, weft_store_entry *entry)
 {
-    *entry = (weft_store_entry){ .name = name, .type = type, .rank = rank, .size = 1, .data = data };
+    *entry =
+        (weft_store_entry){ .name = name, .type = type, .rank = rank, .size = 1, .data = data };
     if (!is_name(name)) return weft_error(WEFT_ERR_INPUT, "\"%s\" cannot name an array", name);
     if (!is_type(type)) return weft_error(WEFT_ERR_TYPE, "%s: no such type: %d", name, (int)type);
     if (rank < 0 || rank > WEFT_MAX_RANK)
@@ -346,9 +351,9 @@ static weft_status read_back(const char *tmp_path, void *user)
 
 weft_status weft_store_save(weft_store_writer *writer, const char *path)
 {
-    if (writer->status != WEFT_OK) return weft_error(writer->status, "%s: %s", path, writer->message);
-    if (!writer->image)
-        return weft_error(WEFT_ERR_STATE, "%s: the store is saved already", path);
+    if (writer->status != WEFT_OK)
+        return weft_error(writer->status, "%s: %s", path, writer->message);
+    if (!writer->image) return weft_error(WEFT_ERR_STATE, "%s: the store is saved already", path);
     const uint8_t *bytes;
     size_t n_bytes;
     weft_status status = weft_hdf5_image_finish(writer->image, &bytes, &n_bytes);

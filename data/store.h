@@ -44,7 +44,7 @@ typedef struct weft_store_entry {
     int64_t size; /* elements */
     size_t n_bytes;
     weft_store_hash hash;
-    uint64_t xxh3; /* of the values' bytes (XXH3-64) */
+    uint64_t xxh3;    /* of the values' bytes (XXH3-64) */
     const void *data; /* in the store's memory; any alignment */
 } weft_store_entry;
 
