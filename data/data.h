@@ -3,7 +3,9 @@
 #define WEFT_DATA_H
 
 #include "batches.h"
+#include "checkpoint.h"
 #include "corpus.h"
+#include "store.h"
 #include "text.h"
 #include "vocab.h"
 

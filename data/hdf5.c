@@ -404,9 +404,11 @@ static weft_status index_image(reader *r)
     if (status != WEFT_OK) return status;
     const hid_t file = open_image(r->image, r->image_bytes);
     if (file < 0) return broken(r, "cannot be opened as HDF5");
-    r->status = index_object(r, file);
-    H5Fclose(file);
-    return r->status;
+    const hid_t root = H5Oopen(file, "/", H5P_DEFAULT);
+    const weft_status found =
+        root < 0 ? broken(r, "cannot be opened as HDF5") : index_object(r, root);
+    H5Fclose(file); /* and with it, all that is still open */
+    return found;
 }
 
 weft_status weft_hdf5_index(const char *label, const uint8_t *image, size_t image_bytes,

@@ -180,7 +180,7 @@ static weft_status copy_out(const weft_store *store, const weft_store_entry *ent
 weft_status weft_store_read(const weft_store *store, const char *name, weft_store_type as, int rank,
                             const int64_t dim[], void *out)
 {
-    const weft_store_entry *entry;
+    const weft_store_entry *entry = NULL;
     const weft_status status = find_readable(store, name, as, &entry);
     if (status != WEFT_OK) return status;
     bool same = rank == entry->rank;
@@ -199,7 +199,7 @@ weft_status weft_store_read(const weft_store *store, const char *name, weft_stor
 weft_status weft_store_read_new(const weft_store *store, const char *name, weft_store_type as,
                                 const weft_store_entry **entry, void **out)
 {
-    const weft_store_entry *found;
+    const weft_store_entry *found = NULL;
     weft_status status = find_readable(store, name, as, &found);
     if (status != WEFT_OK) return status;
     void *block = weft_alloc((size_t)found->size, types[as].n_bytes);
@@ -216,7 +216,7 @@ weft_status weft_store_read_new(const weft_store *store, const char *name, weft_
 
 weft_status weft_store_read_text(const weft_store *store, const char *name, char **text)
 {
-    const weft_store_entry *entry;
+    const weft_store_entry *entry = NULL;
     const weft_status status = find_readable(store, name, WEFT_STORE_U8, &entry);
     if (status != WEFT_OK) return status;
     if (entry->rank != 1) return weft_error(WEFT_ERR_SHAPE, "%s: %s is no text", store->path, name);
