@@ -4,7 +4,8 @@
  * OpenMP moves the body of a parallel loop into a function of its own that gets no such copies, so
  * the word belongs to the function that treats one row (or block), called inside the loop. Because
  * of -ffp-contract=off and branch-free arithmetic all copies give the same bits, as long as what is
- * to be fused is written as fma and sums have a written order. */
+ * to be fused is written as fma and sums have a written order. A choice between two floats
+ * (c ? a : b) vectorises because we compile with -fno-trapping-math, which changes no result. */
 #ifndef WEFT_KERNEL_H
 #define WEFT_KERNEL_H
 
