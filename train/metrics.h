@@ -1,0 +1,60 @@
+/* metrics.h - how good hypotheses are: BLEU, chrF and exact match over a corpus.
+ *
+ * Scores are those of sacreBLEU 2.6.0 (Post 2018, "A call for clarity in reporting BLEU scores") to
+ * the last printed digit. Segments are added one after the other; only their statistics are kept.
+ */
+#ifndef WEFT_TRAIN_METRICS_H
+#define WEFT_TRAIN_METRICS_H
+
+#include "../core/core.h"
+
+typedef enum weft_metric_kind {
+    WEFT_METRIC_BLEU, /* Papineni et al. 2002: words, orders 1 to 4, 13a tokeniser, exp smoothing */
+    WEFT_METRIC_CHRF, /* Popovic 2015: chrF2, characters without white space, orders 1 to 6 */
+    WEFT_METRIC_EXACT /* segments that equal one of their references byte for byte */
+} weft_metric_kind;
+
+enum { WEFT_BLEU_ORDER = 4, WEFT_CHRF_ORDER = 6, WEFT_METRIC_TEXT = 192 };
+
+typedef struct weft_metric weft_metric;
+
+/** A metric without segments. `n_refs` >= 1 references a segment; `lowercase` compares in lower
+ *  case (Unicode's full mapping, with the Greek final sigma, as Python's str.lower).
+ *  NULL: weft_message() says why. */
+weft_metric *weft_metric_new(weft_metric_kind kind, int n_refs, bool lowercase) WEFT_MUST_CHECK;
+void weft_metric_free(weft_metric *metric); /* NULL is allowed */
+
+/** Add one segment: its hypothesis and n_refs references, UTF-8, without the end of the line.
+ *  Errors: WEFT_ERR_INPUT invalid UTF-8, WEFT_ERR_MEMORY; the statistics are then unchanged. */
+weft_status weft_metric_add(weft_metric *metric, const char *hypothesis,
+                            const char *const references[]) WEFT_MUST_CHECK;
+
+/** The score so far, 0 to 100 (BLEU of equal texts may exceed 100 in the last bit); 0 without
+ *  segments. */
+double weft_metric_score(const weft_metric *metric);
+int64_t weft_metric_segments(const weft_metric *metric);
+
+/** The parts of a BLEU score. */
+typedef struct weft_bleu {
+    double score;                      /* brevity * geometric mean of the precisions */
+    double precision[WEFT_BLEU_ORDER]; /* percent, smoothed */
+    double brevity;                    /* 1, or exp(1 - references / hypotheses) where shorter */
+    int64_t matches[WEFT_BLEU_ORDER];  /* clipped by the references */
+    int64_t ngrams[WEFT_BLEU_ORDER];   /* in the hypotheses */
+    int64_t hypothesis_words, reference_words; /* the closest reference of each segment */
+} weft_bleu;
+/** Of a metric of kind WEFT_METRIC_BLEU. */
+weft_bleu weft_metric_bleu(const weft_metric *metric);
+
+/** "BLEU = 41.02 71.0/47.5/34.3/24.5 (BP = 0.999 ratio = 0.999 hyp_len = 12 ref_len = 12)",
+ *  "chrF2 = 60.13", or "exact match: 97.50 % (39 of 40)". Returns buf. */
+const char *weft_metric_line(const weft_metric *metric, char buf[WEFT_METRIC_TEXT]);
+/** What the score depends on, in sacreBLEU's form with our own version:
+ *  "BLEU|nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:weft-0.1.0". Returns buf. */
+const char *weft_metric_signature(const weft_metric *metric, char buf[WEFT_METRIC_TEXT]);
+
+/** The 13a tokeniser of mteval-v13a.pl: the words of `text` with one space between them, on the
+ *  heap (weft_free). NULL: invalid UTF-8 or out of memory. */
+char *weft_tokenise_13a(const char *text) WEFT_MUST_CHECK;
+
+#endif
