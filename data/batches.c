@@ -28,7 +28,7 @@ struct weft_batches {
     int64_t n_batches;
     int64_t *begin;       /* [items_room + 1] where in `order` each batch begins, and the end */
     int64_t *batch_order; /* [items_room] */
-    int64_t epoch, index; /* what comes next; index < n_batches or, at an epoch's end, equal */
+    int64_t epoch, index; /* what comes next; index < n_batches */
     weft_batches_limits limits;
     batch_side side[2];
 };
@@ -388,18 +388,16 @@ static void go_to_epoch(weft_batches *b, int64_t epoch)
 
 void weft_batches_next(weft_batches *b, weft_batch *batch)
 {
-    if (b->index == b->n_batches) {
-        go_to_epoch(b, b->epoch + 1);
-        b->index = 0;
-    }
     fill(b, b->index++, batch);
+    if (b->index < b->n_batches) return;
+    go_to_epoch(b, b->epoch + 1);
+    b->index = 0;
 }
 
 void weft_batches_position(const weft_batches *b, int64_t *epoch, int64_t *index)
 {
-    const bool at_end = b->index == b->n_batches;
-    *epoch = at_end ? b->epoch + 1 : b->epoch;
-    *index = at_end ? 0 : b->index;
+    *epoch = b->epoch;
+    *index = b->index;
 }
 
 weft_status weft_batches_seek(weft_batches *b, int64_t epoch, int64_t index)

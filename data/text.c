@@ -132,9 +132,12 @@ static weft_status gz_status(const weft_lines *lines)
     case Z_BUF_ERROR:
         return weft_error(WEFT_ERR_FORMAT, "%s:%lld: the gzip data ends too early (truncated file)",
                           lines->path, line);
-    default:
+    default: {
+        /* zlib puts the number of the file in front: "<fd:3>: incorrect data check". */
+        const char *reason = strstr(text, ": ");
         return weft_error(WEFT_ERR_FORMAT, "%s:%lld: the gzip data is damaged (%s)", lines->path,
-                          line, text);
+                          line, reason ? reason + 2 : text);
+    }
     }
 }
 
