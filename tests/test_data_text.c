@@ -194,7 +194,8 @@ START_TEST(truncated_or_damaged_gzip)
     const char *check_sum = temp_damaged("flip.gz", whole, size, size - 6);
     int64_t n;
     ck_assert_int_eq(read_all(check_sum, &n), WEFT_ERR_FORMAT);
-    ck_assert_ptr_nonnull(strstr(weft_message(), "the gzip data is damaged (incorrect data check)"));
+    ck_assert_ptr_nonnull(
+        strstr(weft_message(), "the gzip data is damaged (incorrect data check)"));
 }
 END_TEST
 
@@ -242,13 +243,13 @@ START_TEST(pairs_from_two_files)
                                             prefix, prefix));
     const char *three = temp_text("train.nl", "een\ntwee\ndrie\n");
     ck_assert_int_eq(weft_corpus_read_parallel(corpus, prefix, "en", "nl"), WEFT_ERR_INPUT);
-    ck_assert_str_eq(weft_message(),
-                     EXPECT("%s.en has 2 lines, %s has 3: they must pair line by line", prefix,
-                            three));
+    ck_assert_str_eq(
+        weft_message(),
+        EXPECT("%s.en has 2 lines, %s has 3: they must pair line by line", prefix, three));
     ck_assert_int_eq(weft_corpus_read_parallel(corpus, prefix, "nl", "en"), WEFT_ERR_INPUT);
-    ck_assert_str_eq(weft_message(),
-                     EXPECT("%s has 3 lines, %s.en has 2: they must pair line by line", three,
-                            prefix));
+    ck_assert_str_eq(
+        weft_message(),
+        EXPECT("%s has 3 lines, %s.en has 2: they must pair line by line", three, prefix));
     const char *gap = temp_text("train.it", "uno\n \n");
     ck_assert_int_eq(weft_corpus_read_parallel(corpus, prefix, "en", "it"), WEFT_ERR_INPUT);
     ck_assert_str_eq(weft_message(), EXPECT("%s:2: empty line", gap));
@@ -310,7 +311,8 @@ START_TEST(lines_and_running_text)
     const char *three = temp_text("three", "a\nb\nc\n");
     ck_assert_int_eq(weft_corpus_read_lines(corpus, three, WEFT_SOURCE), WEFT_OK);
     ck_assert_int_eq(weft_corpus_read_lines(corpus, three, WEFT_TARGET), WEFT_ERR_STATE);
-    ck_assert_str_eq(weft_message(), "the items of this corpus have source, the new one has target");
+    ck_assert_str_eq(weft_message(),
+                     "the items of this corpus have source, the new one has target");
     ck_assert_int_eq(weft_corpus_split(corpus, 0.34, tail), WEFT_OK);
     ck_assert_int_eq(weft_corpus_size(corpus), 2);
     ck_assert_str_eq(weft_corpus_text(tail, WEFT_SOURCE, 0), "c");

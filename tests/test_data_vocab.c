@@ -47,8 +47,9 @@ START_TEST(words_between_spaces)
     const weft_vocab_spec spec = { .tokens = WEFT_TOKENS_SPACE };
     check_tokens(spec, "a b. c", "a|b.|c", "a b. c");
     check_tokens(spec, " \t a\v\f b\r\n", "a|b", "a b");
-    check_tokens(spec, "a\xC2\xA0"
-                       "b " J,
+    check_tokens(spec,
+                 "a\xC2\xA0"
+                 "b " J,
                  "a\xC2\xA0"
                  "b|" J,
                  "a\xC2\xA0"
@@ -90,9 +91,11 @@ END_TEST
 /* Any mixture of these characters comes back, whatever their order. */
 START_TEST(punctuation_is_reversible)
 {
-    static const char *const pieces[] = { "a", "Z", "7", "0", ".", ",", "'", "\xE2\x80\x99", "-",
-                                          "(", "\"", " ", " ", "\xC3\xA4", "\xC2\xA0", J, E, "1",
-                                          "\xCC\x81", "\xF0\x9F\x98\x80" };
+    static const char *const pieces[] = { "a", "Z",        "7",        "0",
+                                          ".", ",",        "'",        "\xE2\x80\x99",
+                                          "-", "(",        "\"",       " ",
+                                          " ", "\xC3\xA4", "\xC2\xA0", J,
+                                          E,   "1",        "\xCC\x81", "\xF0\x9F\x98\x80" };
     enum { N_PIECES = sizeof pieces / sizeof pieces[0] };
     const weft_vocab_spec spec = { .tokens = WEFT_TOKENS_PUNCT };
     for (uint64_t round = 0; round < 3000; round++) {
@@ -146,8 +149,8 @@ START_TEST(ids_by_count_then_bytes)
     const char *const texts[] = { "b a c c \xC3\xA4 a d d d", "e z" };
     weft_vocab_spec spec = { .tokens = WEFT_TOKENS_SPACE };
     weft_vocab *vocab = vocab_of(spec, 2, texts);
-    static const char *const want[] = { "<unk>", "<s>", "</s>", "d", "a", "c", "b", "e", "z",
-                                        "\xC3\xA4" };
+    static const char *const want[] = { "<unk>", "<s>", "</s>", "d", "a",
+                                        "c",     "b",   "e",    "z", "\xC3\xA4" };
     ck_assert_int_eq(weft_vocab_size(vocab), 10);
     for (int i = 0; i < 10; i++) ck_assert_str_eq(weft_vocab_token(vocab, i), want[i]);
     for (int i = 3; i < 10; i++) ck_assert_int_eq(weft_vocab_id(vocab, want[i]), i);
