@@ -1,6 +1,7 @@
 /* vocab.c - counting tokens, giving them ids, text to ids and back. */
 #include "data/vocab.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,6 +240,7 @@ weft_status weft_vocab_build(weft_vocab *vocab)
      * that a failure leaves the counts as they were. */
     weft_vocab *built;
     weft_status status = weft_vocab_new(&vocab->spec, &built);
+    assert(built || status != WEFT_OK);
     for (size_t i = 0; i < n_kept && status == WEFT_OK; i++) {
         status = append(built, ranked[i].token, ranked[i].n_bytes, ranked[i].hash);
     }
@@ -446,6 +448,7 @@ static weft_status parse_lines(char *text, const char *name, weft_vocab **vocab)
             status = parse_header(line, (size_t)(end - line), name, &spec);
             if (status == WEFT_OK) status = weft_vocab_new(&spec, vocab);
         } else {
+            assert(*vocab);
             status = parse_token(*vocab, line, (size_t)(end - line), name, number);
         }
         if (status != WEFT_OK) return status;
@@ -463,6 +466,7 @@ weft_status weft_vocab_parse(const char *text, const char *name, weft_vocab **vo
     weft_vocab *parsed = NULL;
     const weft_status status = parse_lines(copy, name, &parsed);
     weft_free(copy);
+    assert(parsed || status != WEFT_OK);
     if (status == WEFT_OK) {
         parsed->built = true;
         *vocab = parsed;

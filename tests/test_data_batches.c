@@ -189,7 +189,7 @@ START_TEST(order_depends_on_seed_and_epoch)
     spec.in_order = true;
     weft_batches *d = iterate(&f, spec);
     enum { N = 200 };
-    uint64_t ha[N], hb[N], hc[N], hd[N];
+    uint64_t ha[N] = { 0 }, hb[N] = { 0 }, hc[N] = { 0 }, hd[N] = { 0 };
     const int64_t n = weft_batches_count(a), n_in_order = weft_batches_count(d);
     ck_assert_int_le(2 * n, N);
     ck_assert_int_le(2 * n_in_order, N);
@@ -210,6 +210,45 @@ START_TEST(order_depends_on_seed_and_epoch)
     weft_batches_free(b);
     weft_batches_free(c);
     weft_batches_free(d);
+    drop(&f);
+}
+END_TEST
+
+static int by_value(const void *left, const void *right)
+{
+    const uint64_t *a = left, *b = right;
+    return (*a > *b) - (*a < *b);
+}
+
+/* From epoch to epoch sentences meet in other batches, and the batches' lengths come in another
+ * order: both shuffles take the epoch. */
+START_TEST(both_shuffles_change_with_the_epoch)
+{
+    fixture f = make(N_SENTENCES, true, true);
+    weft_batches *batches = iterate(&f, (weft_batches_spec){ .batch_tokens = BATCH_TOKENS });
+    enum { N = 100 };
+    uint64_t hashes[2][N] = { { 0 } };
+    int64_t longest[2][N] = { { 0 } };
+    const int64_t n = weft_batches_count(batches);
+    ck_assert_int_le(n, N);
+    for (int epoch = 0; epoch < 2; epoch++) {
+        for (int64_t i = 0; i < n; i++) {
+            weft_batch batch;
+            weft_batches_next(batches, &batch);
+            hashes[epoch][i] = hash_of(&batch);
+            longest[epoch][i] = batch.target.N - batch.target.offsets[batch.target.B - 1];
+        }
+        qsort(hashes[epoch], (size_t)n, sizeof hashes[epoch][0], by_value);
+    }
+    int64_t n_same_batch = 0, n_same_length = 0;
+    for (int64_t i = 0; i < n; i++) {
+        n_same_batch +=
+            bsearch(&hashes[0][i], hashes[1], (size_t)n, sizeof hashes[1][0], by_value) != NULL;
+        n_same_length += longest[0][i] == longest[1][i];
+    }
+    ck_assert_int_lt(n_same_batch, n / 4);
+    ck_assert_int_lt(n_same_length, n / 2);
+    weft_batches_free(batches);
     drop(&f);
 }
 END_TEST
@@ -491,6 +530,24 @@ START_TEST(windows_of_running_text)
 }
 END_TEST
 
+/* Without the random first cut, windows of 16 from these documents have lengths 1, 8, 15, 16. */
+START_TEST(windows_move_from_epoch_to_epoch)
+{
+    fixture f = make_documents();
+    weft_batches *batches = iterate(&f, (weft_batches_spec){ .batch_tokens = 60, .context = 16 });
+    bool seen[17] = { false };
+    for (int i = 0; i < 200; i++) {
+        weft_batch batch;
+        weft_batches_next(batches, &batch);
+        const int32_t *o = batch.target.offsets;
+        for (int64_t b = 0; b < batch.target.B; b++) seen[o[b + 1] - o[b]] = true;
+    }
+    for (int length = 1; length <= 16; length++) ck_assert(seen[length]);
+    weft_batches_free(batches);
+    drop(&f);
+}
+END_TEST
+
 START_TEST(text_without_two_tokens)
 {
     fixture f = { weft_corpus_new(), NULL };
@@ -560,6 +617,7 @@ int main(void)
     tcase_add_loop_test(plan, each_sentence_once_an_epoch, 0, 3);
     tcase_add_test(plan, bucketed_and_shuffled);
     tcase_add_test(plan, order_depends_on_seed_and_epoch);
+    tcase_add_test(plan, both_shuffles_change_with_the_epoch);
     tcase_add_test(plan, in_order_is_the_order_of_the_corpus);
     tcase_add_test(plan, resuming_by_seek);
     tcase_add_test(plan, long_sentences);
@@ -570,6 +628,7 @@ int main(void)
     suite_add_tcase(suite, parts);
     TCase *windows = tcase_create("windows");
     tcase_add_test(windows, windows_of_running_text);
+    tcase_add_test(windows, windows_move_from_epoch_to_epoch);
     tcase_add_test(windows, text_without_two_tokens);
     suite_add_tcase(suite, windows);
     TCase *errors = tcase_create("errors");

@@ -16,6 +16,13 @@ static weft_vocab *vocab_of(weft_vocab_spec spec, int n, const char *const texts
     return vocab;
 }
 
+static void append(char *text, size_t room, const char *more)
+{
+    const size_t n = strlen(text);
+    ck_assert_uint_lt(n + strlen(more), room);
+    snprintf(text + n, room - n, "%s", more);
+}
+
 /* The tokens of `text`, joined by '|'; then the ids are decoded, and must give `back`. */
 static void check_tokens(weft_vocab_spec spec, const char *text, const char *tokens,
                          const char *back)
@@ -28,8 +35,8 @@ static void check_tokens(weft_vocab_spec spec, const char *text, const char *tok
     char joined[1024] = "";
     for (int64_t i = 0; i < n; i++) {
         ck_assert_int_ge(ids[i], WEFT_N_SPECIALS);
-        if (i > 0) strcat(joined, "|");
-        strcat(joined, weft_vocab_token(vocab, ids[i]));
+        append(joined, sizeof joined, i > 0 ? "|" : "");
+        append(joined, sizeof joined, weft_vocab_token(vocab, ids[i]));
     }
     ck_assert_str_eq(joined, tokens);
     char *decoded;
@@ -105,7 +112,7 @@ START_TEST(punctuation_is_reversible)
             const char *piece = pieces[weft_random_below(2, 20 * round + i, N_PIECES)];
             const size_t n = strlen(text);
             if (*piece == ' ' && (n == 0 || text[n - 1] == ' ' || i + 1 == n_pieces)) continue;
-            strcat(text, piece);
+            append(text, sizeof text, piece);
         }
         if (text[0] && text[strlen(text) - 1] == ' ') text[strlen(text) - 1] = '\0';
         const char *one = text;
