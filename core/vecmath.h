@@ -29,22 +29,10 @@ void weft_vsigmoid(int64_t n, const weft_real *x, weft_real *y);
 
 #ifdef WEFT_F64
 
-WEFT_INLINE weft_real real_exp(weft_real x)
-{
-    return exp(x);
-}
-WEFT_INLINE weft_real real_log(weft_real x)
-{
-    return log(x);
-}
-WEFT_INLINE weft_real real_tanh(weft_real x)
-{
-    return tanh(x);
-}
-WEFT_INLINE weft_real real_erf(weft_real x)
-{
-    return erf(x);
-}
+WEFT_INLINE weft_real real_exp(weft_real x) { return exp(x); }
+WEFT_INLINE weft_real real_log(weft_real x) { return log(x); }
+WEFT_INLINE weft_real real_tanh(weft_real x) { return tanh(x); }
+WEFT_INLINE weft_real real_erf(weft_real x) { return erf(x); }
 /* exp(-|x|) cannot overflow; for x < 0 the form e / (1 + e) keeps the small values' digits. */
 WEFT_INLINE weft_real real_sigmoid(weft_real x)
 {
@@ -126,9 +114,9 @@ WEFT_INLINE float real_tanh(float x)
     p = p * z + -0x1.b84448p-5f;
     p = p * z + 0x1.110768p-3f;
     p = p * z + -0x1.555534p-2f;
-    const float near_0 = x + x * (z * p);
-    const float far = copysignf(1.0f - 2.0f / (real_exp(2.0f * size) + 1.0f), x);
-    return size < 0.625f ? near_0 : far;
+    const float near_0 = size + size * (z * p);
+    const float far = 1.0f - 2.0f / (real_exp(2.0f * size) + 1.0f);
+    return copysignf(size < 0.625f ? near_0 : far, x);
 }
 
 /* x + x q(x^2) below 1; above, 1 - exp(-g) with g a polynomial for -log(erfc(x)), whose errors
@@ -143,7 +131,7 @@ WEFT_INLINE float real_erf(float x)
     q = q * z + 0x1.ce2d20p-4f;
     q = q * z + -0x1.81273ep-2f;
     q = q * z + 0x1.06eba8p-3f;
-    const float near_0 = x + x * q;
+    const float near_0 = size + size * q;
     const float t = (size > 4.0f ? 4.0f : size) - 1.0f;
     float g = 0x1.6bd850p-16f;
     g = g * t + -0x1.2f97b2p-12f;
@@ -153,8 +141,8 @@ WEFT_INLINE float real_erf(float x)
     g = g * t + 0x1.afabbcp-1f;
     g = g * t + 0x1.51c9b0p+1f;
     g = g * t + 0x1.d97fc0p+0f;
-    const float far = copysignf(1.0f - real_exp(-g), x);
-    return size < 1.0f ? near_0 : far;
+    const float far = 1.0f - real_exp(-g);
+    return copysignf(size < 1.0f ? near_0 : far, x);
 }
 
 /* 1 / (1 + exp(-x)). exp(-|x|) cannot overflow; for x < 0 the form e / (1 + e) keeps the digits of

@@ -1,0 +1,264 @@
+/* bench_gemm.c - `weft bench gemm`: the matrix products of one training step, beside the roof. */
+#include "cli/bench_internal.h"
+#include "core/core.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* The products of a step: C[M, N] (+)= op(A)[M, K] op(B)[K, N], `count` of them. y = x W^T forward,
+ * dx = dy W and dW += dy^T x backward. tiny: an encoder-decoder of width 128 on 3,600 tokens a side;
+ * base: width 512 on 1,024 tokens; gpt: a decoder alone, width 256, on 1,024 tokens. The logits come
+ * in blocks of 512 rows. */
+static const struct bench_product {
+    const char *workload;
+    int64_t M, N, K;
+    bool trans_a, trans_b;
+    int count;
+    const char *role;
+} products[] = {
+    { "tiny", 3600, 384, 128, false, true, 8, "self-attention qkv y = x W^T" },
+    { "tiny", 3600, 128, 384, false, false, 8, "self-attention qkv dx = dy W" },
+    { "tiny", 384, 128, 3600, true, false, 8, "self-attention qkv dW += dy^T x" },
+    { "tiny", 3600, 128, 128, false, true, 8, "self-attention out y = x W^T" },
+    { "tiny", 3600, 128, 128, false, false, 8, "self-attention out dx = dy W" },
+    { "tiny", 128, 128, 3600, true, false, 8, "self-attention out dW += dy^T x" },
+    { "tiny", 3600, 128, 128, false, true, 4, "cross-attention q y = x W^T" },
+    { "tiny", 3600, 128, 128, false, false, 4, "cross-attention q dx = dy W" },
+    { "tiny", 128, 128, 3600, true, false, 4, "cross-attention q dW += dy^T x" },
+    { "tiny", 3600, 256, 128, false, true, 4, "cross-attention kv y = x W^T" },
+    { "tiny", 3600, 128, 256, false, false, 4, "cross-attention kv dx = dy W" },
+    { "tiny", 256, 128, 3600, true, false, 4, "cross-attention kv dW += dy^T x" },
+    { "tiny", 3600, 128, 128, false, true, 4, "cross-attention out y = x W^T" },
+    { "tiny", 3600, 128, 128, false, false, 4, "cross-attention out dx = dy W" },
+    { "tiny", 128, 128, 3600, true, false, 4, "cross-attention out dW += dy^T x" },
+    { "tiny", 3600, 256, 128, false, true, 8, "ffn 1 y = x W^T" },
+    { "tiny", 3600, 128, 256, false, false, 8, "ffn 1 dx = dy W" },
+    { "tiny", 256, 128, 3600, true, false, 8, "ffn 1 dW += dy^T x" },
+    { "tiny", 3600, 128, 256, false, true, 8, "ffn 2 y = x W^T" },
+    { "tiny", 3600, 256, 128, false, false, 8, "ffn 2 dx = dy W" },
+    { "tiny", 128, 256, 3600, true, false, 8, "ffn 2 dW += dy^T x" },
+    { "tiny", 512, 9712, 128, false, true, 7, "projection, 512 rows y = x W^T" },
+    { "tiny", 512, 128, 9712, false, false, 7, "projection, 512 rows dx = dy W" },
+    { "tiny", 9712, 128, 512, true, false, 7, "projection, 512 rows dW += dy^T x" },
+    { "tiny", 16, 9712, 128, false, true, 1, "projection, rest y = x W^T" },
+    { "tiny", 16, 128, 9712, false, false, 1, "projection, rest dx = dy W" },
+    { "tiny", 9712, 128, 16, true, false, 1, "projection, rest dW += dy^T x" },
+    { "base", 1024, 1536, 512, false, true, 12, "self-attention qkv y = x W^T" },
+    { "base", 1024, 512, 1536, false, false, 12, "self-attention qkv dx = dy W" },
+    { "base", 1536, 512, 1024, true, false, 12, "self-attention qkv dW += dy^T x" },
+    { "base", 1024, 512, 512, false, true, 12, "self-attention out y = x W^T" },
+    { "base", 1024, 512, 512, false, false, 12, "self-attention out dx = dy W" },
+    { "base", 512, 512, 1024, true, false, 12, "self-attention out dW += dy^T x" },
+    { "base", 1024, 512, 512, false, true, 6, "cross-attention q y = x W^T" },
+    { "base", 1024, 512, 512, false, false, 6, "cross-attention q dx = dy W" },
+    { "base", 512, 512, 1024, true, false, 6, "cross-attention q dW += dy^T x" },
+    { "base", 1024, 1024, 512, false, true, 6, "cross-attention kv y = x W^T" },
+    { "base", 1024, 512, 1024, false, false, 6, "cross-attention kv dx = dy W" },
+    { "base", 1024, 512, 1024, true, false, 6, "cross-attention kv dW += dy^T x" },
+    { "base", 1024, 512, 512, false, true, 6, "cross-attention out y = x W^T" },
+    { "base", 1024, 512, 512, false, false, 6, "cross-attention out dx = dy W" },
+    { "base", 512, 512, 1024, true, false, 6, "cross-attention out dW += dy^T x" },
+    { "base", 1024, 2048, 512, false, true, 12, "ffn 1 y = x W^T" },
+    { "base", 1024, 512, 2048, false, false, 12, "ffn 1 dx = dy W" },
+    { "base", 2048, 512, 1024, true, false, 12, "ffn 1 dW += dy^T x" },
+    { "base", 1024, 512, 2048, false, true, 12, "ffn 2 y = x W^T" },
+    { "base", 1024, 2048, 512, false, false, 12, "ffn 2 dx = dy W" },
+    { "base", 512, 2048, 1024, true, false, 12, "ffn 2 dW += dy^T x" },
+    { "base", 512, 8000, 512, false, true, 2, "projection, 512 rows y = x W^T" },
+    { "base", 512, 512, 8000, false, false, 2, "projection, 512 rows dx = dy W" },
+    { "base", 8000, 512, 512, true, false, 2, "projection, 512 rows dW += dy^T x" },
+    { "gpt", 1024, 768, 256, false, true, 6, "attention qkv y = x W^T" },
+    { "gpt", 1024, 256, 768, false, false, 6, "attention qkv dx = dy W" },
+    { "gpt", 768, 256, 1024, true, false, 6, "attention qkv dW += dy^T x" },
+    { "gpt", 1024, 256, 256, false, true, 6, "attention out y = x W^T" },
+    { "gpt", 1024, 256, 256, false, false, 6, "attention out dx = dy W" },
+    { "gpt", 256, 256, 1024, true, false, 6, "attention out dW += dy^T x" },
+    { "gpt", 1024, 1024, 256, false, true, 6, "ffn 1 y = x W^T" },
+    { "gpt", 1024, 256, 1024, false, false, 6, "ffn 1 dx = dy W" },
+    { "gpt", 1024, 256, 1024, true, false, 6, "ffn 1 dW += dy^T x" },
+    { "gpt", 1024, 256, 1024, false, true, 6, "ffn 2 y = x W^T" },
+    { "gpt", 1024, 1024, 256, false, false, 6, "ffn 2 dx = dy W" },
+    { "gpt", 256, 1024, 1024, true, false, 6, "ffn 2 dW += dy^T x" },
+    { "gpt", 512, 8000, 256, false, true, 2, "projection, 512 rows y = x W^T" },
+    { "gpt", 512, 256, 8000, false, false, 2, "projection, 512 rows dx = dy W" },
+    { "gpt", 8000, 256, 512, true, false, 2, "projection, 512 rows dW += dy^T x" },
+};
+enum { N_PRODUCTS = sizeof products / sizeof products[0], N_REPEATS = 5 };
+static const char *const workloads[] = { "tiny", "base", "gpt" };
+enum { N_WORKLOADS = sizeof workloads / sizeof workloads[0] };
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* n values uniform in (-1/2, 1/2), a period of them repeated; NULL without memory. */
+static weft_real *random_matrix(int64_t n, uint64_t site)
+{
+    enum { PERIOD = 65521 };
+    weft_real *x = weft_alloc((size_t)n, sizeof *x);
+    if (!x) return NULL;
+    const uint64_t key = weft_random_key(1, 0, site);
+    for (int64_t i = 0; i < n; ++i)
+        x[i] = i < PERIOD ? (weft_real)(weft_random_uniform(key, 0, (uint32_t)i) - 0.5)
+                          : x[i - PERIOD];
+    return x;
+}
+
+/* Median seconds of one product after a first one that is not counted; negative without memory. */
+static double product_s(const struct bench_product *p)
+{
+    weft_real *A = random_matrix(p->M * p->K, 1), *B = random_matrix(p->K * p->N, 2);
+    weft_real *C = random_matrix(p->M * p->N, 3);
+    double times_s[N_REPEATS] = { -1 };
+    if (A && B && C) {
+        /* A gradient of weights (the only transposed A) adds to what is there. */
+        const weft_gemm_args args = { .trans_a = p->trans_a,
+                                      .trans_b = p->trans_b,
+                                      .M = p->M,
+                                      .N = p->N,
+                                      .K = p->K,
+                                      .alpha = 1,
+                                      .A = A,
+                                      .lda = p->trans_a ? p->M : p->K,
+                                      .B = B,
+                                      .ldb = p->trans_b ? p->K : p->N,
+                                      .beta = p->trans_a ? 1 : 0,
+                                      .C = C,
+                                      .ldc = p->N };
+        weft_gemm(&args);
+        for (int i = 0; i < N_REPEATS; ++i) {
+            const double start_s = seconds();
+            weft_gemm(&args);
+            times_s[i] = seconds() - start_s;
+        }
+        qsort(times_s, N_REPEATS, sizeof times_s[0], compare_doubles);
+    }
+    weft_free(A);
+    weft_free(B);
+    weft_free(C);
+    return times_s[0] < 0 ? -1 : times_s[N_REPEATS / 2];
+}
+
+static bool same_shape(const struct bench_product *a, const struct bench_product *b)
+{
+    return a->M == b->M && a->N == b->N && a->K == b->K && a->trans_a == b->trans_a &&
+           a->trans_b == b->trans_b;
+}
+
+/* Times of all products of a workload into s[]; equal shapes are measured once. */
+static bool measure(const char *workload, double s[N_PRODUCTS])
+{
+    for (int i = 0; i < N_PRODUCTS; ++i) {
+        s[i] = 0;
+        if (strcmp(products[i].workload, workload) != 0) continue;
+        for (int j = 0; j < i && s[i] == 0; ++j)
+            if (s[j] > 0 && same_shape(&products[i], &products[j])) s[i] = s[j];
+        if (s[i] == 0) s[i] = product_s(&products[i]);
+        if (s[i] < 0) return false;
+    }
+    return true;
+}
+
+static double total_ms(const double s[N_PRODUCTS])
+{
+    double sum = 0;
+    for (int i = 0; i < N_PRODUCTS; ++i) sum += 1e3 * s[i] * products[i].count;
+    return sum;
+}
+
+double weft_bench_products_ms(const char *workload)
+{
+    for (int i = 0; i < N_WORKLOADS; ++i) {
+        if (strcmp(workloads[i], workload) != 0) continue;
+        double s[N_PRODUCTS];
+        return measure(workload, s) ? total_ms(s) : -1;
+    }
+    (void)weft_error(WEFT_ERR_INPUT, "no workload named \"%s\"; there are tiny, base and gpt",
+                     workload);
+    return -1;
+}
+
+static void print_workload(const char *workload, const double s[N_PRODUCTS], double peak, bool json)
+{
+    double flops = 0;
+    for (int i = 0; i < N_PRODUCTS; ++i) {
+        const struct bench_product *p = &products[i];
+        if (strcmp(p->workload, workload) != 0) continue;
+        const double flop = 2.0 * (double)p->M * (double)p->N * (double)p->K;
+        const double gflops = 1e-9 * flop / s[i];
+        flops += flop * p->count;
+        if (json)
+            printf("{\"workload\": \"%s\", \"product\": \"%s\", \"M\": %lld, \"N\": %lld, "
+                   "\"K\": %lld, \"count\": %d, \"ms\": %.4f, \"gflops\": %.1f, "
+                   "\"part_of_peak\": %.3f}\n",
+                   workload, p->role, (long long)p->M, (long long)p->N, (long long)p->K, p->count,
+                   1e3 * s[i], gflops, gflops / peak);
+        else
+            printf("%-8s %-38s %5lld %5lld %5lld  x%-2d %9.3f ms %8.1f GFLOP/s %5.1f %%\n",
+                   workload, p->role, (long long)p->M, (long long)p->N, (long long)p->K, p->count,
+                   1e3 * s[i], gflops, 100 * gflops / peak);
+    }
+    const double ms = total_ms(s), gflops = 1e-6 * flops / ms;
+    if (json)
+        printf("{\"workload\": \"%s\", \"gemm_ms\": %.3f, \"gflops\": %.1f, "
+               "\"part_of_peak\": %.3f}\n",
+               workload, ms, gflops, gflops / peak);
+    else
+        printf("%-8s all products of a step: %.1f ms, %.1f GFLOP/s, %.1f %% of the peak\n\n",
+               workload, ms, gflops, 100 * gflops / peak);
+}
+
+static int fail(const char *sentence, int code)
+{
+    fprintf(stderr, "weft bench gemm: %s\n", sentence);
+    return code;
+}
+
+int weft_cli_bench_gemm(int argc, char **argv)
+{
+    static const struct option options[] = { { "threads", required_argument, NULL, 't' },
+                                             { "json", no_argument, NULL, 'j' },
+                                             { 0 } };
+    bool json = false;
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (c == 'j') {
+            json = true;
+        } else if (c == 't') {
+            char *end;
+            const long n = strtol(optarg, &end, 10);
+            if (*optarg == '\0' || *end != '\0' || n < 0 || n > 1 << 20)
+                return fail("--threads needs a number of threads", 2);
+            if (weft_threads_set((int)n) != WEFT_OK) return fail(weft_message(), 2);
+        } else {
+            return 2; /* getopt has said why */
+        }
+    }
+    if (optind < argc) return fail("there are no arguments besides --threads N and --json", 2);
+    if (weft_gemm_init(NULL) != WEFT_OK) return fail(weft_message(), 2);
+    const double peak = weft_fma_peak(weft_threads());
+    if (json)
+        printf("{\"gemm\": \"%s\", \"threads\": %d, \"fma_peak_gflops\": %.1f}\n",
+               weft_gemm_describe(), weft_threads(), peak);
+    else
+        printf("gemm: %s\npeak: %.1f GFLOP/s of fused multiply-adds on %d threads\n\n",
+               weft_gemm_describe(), peak, weft_threads());
+    for (int i = 0; i < N_WORKLOADS; ++i) {
+        double s[N_PRODUCTS];
+        if (!measure(workloads[i], s)) return fail(weft_message(), 3);
+        print_workload(workloads[i], s, peak, json);
+    }
+    return 0;
+}
