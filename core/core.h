@@ -212,7 +212,8 @@ void weft_gemm_reference(const weft_gemm_args *args);
  *  weft_gemm; call it early to get the error as a status. `kernel`: NULL or "auto" (best for this
  *  processor), "reference", or a name that BLIS knows ("skx", "haswell", "zen3", "generic"). */
 weft_status weft_gemm_init(const char *kernel) WEFT_MUST_CHECK;
-/** One line: "BLIS 0.9.0 kernel=skx (chosen by weft: BLIS would take generic) threads=2". */
+/** One line: "BLIS 0.9.0 kernel=skx (chosen by weft for this processor) threads=2". Valid until this
+ *  thread calls it again. */
 const char *weft_gemm_describe(void);
 /** The kernel alone: "skx". */
 const char *weft_gemm_kernel(void);

@@ -5,8 +5,11 @@
  *   one that it does not know (flame/blis#912). So weft chooses, before BLIS wakes up, through the
  *   only door there is: the environment variable BLIS_ARCH_TYPE.
  * - Its path for small matrices (sup) sums in another order for other numbers of rows, and reads
- *   beyond matrices (flame/blis#635, #821). It is off. Without it BLIS never splits K among
- *   threads, and an element's sum depends on K and the kernel alone.
+ *   beyond matrices (flame/blis#635, #821). It is off. Without it an element's sum depends on K and
+ *   the kernel alone: one chain of multiply-adds over k from 0, cut at the kernel's blocks of K.
+ * - Its threads meet at barriers that spin and never yield: beside another busy process a product
+ *   takes ten times as long. So each of our threads computes tiles of C with BLIS on one thread;
+ *   by the point above a tile has the bits that the whole product has there.
  * - It aborts when memory runs out, but allocates nothing once warm. So it is warmed up early. */
 #include "core/gemm_internal.h"
 
@@ -185,10 +188,10 @@ static weft_status blis_start(const char *wanted)
 
 /* One product, without its beta where that is neither 0 nor 1: BLIS rounds beta C + AB once in the
  * middle of a matrix (fused) and twice at its edges, so a row would depend on its neighbours. */
-static void blis_product(const weft_gemm_args *g, int n_threads)
+static void blis_product(const weft_gemm_args *g)
 {
     rntm_t rntm = BLIS_RNTM_INITIALIZER;
-    bli_rntm_set_num_threads(n_threads, &rntm);
+    bli_rntm_set_num_threads(1, &rntm);
     bli_rntm_disable_l3_sup(&rntm);
     weft_real alpha = g->alpha, beta = g->beta;
     /* BLIS 0.9 does not say const of what it only reads. */
@@ -198,38 +201,27 @@ static void blis_product(const weft_gemm_args *g, int n_threads)
               &rntm);
 }
 
-/* Let BLIS allocate what `n_threads` threads will ever hold: packing buffers for one product that
- * all share, whichever way it is cut, and for one product a thread at the same time. */
+/* Let BLIS allocate the packing buffers that `n_threads` threads hold at the same time. */
 static void blis_warm_up(int n_threads)
 {
     enum { SIZE = 256 };
     static weft_real zero[SIZE * SIZE];
     weft_real *result = weft_alloc((size_t)n_threads, sizeof(weft_real) * SIZE * SIZE);
     if (!result) return; /* then BLIS allocates at its first products */
-    weft_gemm_args args = { .M = SIZE,
-                            .N = SIZE,
-                            .K = SIZE,
-                            .alpha = 1,
-                            .A = zero,
-                            .lda = SIZE,
-                            .B = zero,
-                            .ldb = SIZE,
-                            .C = result,
-                            .ldc = SIZE };
-    blis_product(&args, n_threads);
-    args.M = 16;
-    blis_product(&args, n_threads);
-    args.M = SIZE, args.N = 16;
-    blis_product(&args, n_threads);
-    if (!omp_in_parallel()) {
 #pragma omp parallel num_threads(n_threads)
-        {
-            weft_gemm_args mine = args;
-            mine.C = result + (size_t)omp_get_thread_num() * SIZE * SIZE;
-            mine.N = SIZE;
+    {
+        const weft_gemm_args mine = { .M = SIZE,
+                                      .N = SIZE,
+                                      .K = SIZE,
+                                      .alpha = 1,
+                                      .A = zero,
+                                      .lda = SIZE,
+                                      .B = zero,
+                                      .ldb = SIZE,
+                                      .ldc = SIZE,
+                                      .C = result + (size_t)omp_get_thread_num() * SIZE * SIZE };
 #pragma omp barrier
-            blis_product(&mine, 1);
-        }
+        blis_product(&mine);
     }
     weft_free(result);
 }
@@ -322,8 +314,8 @@ static void scale(const weft_gemm_args *g)
     for (int64_t i = 0; i < g->M; ++i) scale_row(g->C + i * g->ldc, g->N, g->beta);
 }
 
-/* A product on `n_threads` threads of BLIS, or its own team for the reference. */
-static void product(const weft_gemm_args *args, int n_threads)
+/* A product on the calling thread. */
+static void product(const weft_gemm_args *args)
 {
     if (args->M == 0 || args->N == 0) return;
     weft_gemm_args g = *args;
@@ -334,29 +326,74 @@ static void product(const weft_gemm_args *args, int n_threads)
     }
 #ifdef WEFT_HAVE_BLIS
     if (state.blis) {
-        blis_product(&g, n_threads);
+        blis_product(&g);
         return;
     }
 #endif
-    (void)n_threads;
     weft_gemm_reference(&g);
 }
 
-/* Threads for one product: shared out in pieces of about 2,000 elements of C. */
-static int product_team(const weft_gemm_args *g)
+/* Tiles of C: whole register blocks of BLIS's kernels (6 or 12 rows, 16 or 32 columns). */
+typedef struct tiling {
+    int64_t n_rows, n_cols; /* number of tiles down and across */
+    int64_t rows, cols;     /* size of a tile; less at the borders */
+} tiling;
+
+static int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
+
+/* The way to cut C into `n` tiles that packs least: a tile packs its rows of A and its columns of B,
+ * so the sum of its two sides should be small. */
+static tiling tiling_best(int64_t M, int64_t N, int64_t n)
 {
-    if (omp_in_parallel()) return 1;
-    int64_t size;
-    if (__builtin_mul_overflow(g->M, g->N, &size)) size = INT64_MAX;
-    return weft_team(size / 2048 + 1, weft_gemm_work(g));
+    enum { ROWS = 12, COLS = 32 };
+    tiling best = { 0 };
+    for (int64_t down = 1; down <= n; ++down) {
+        if (n % down != 0) continue;
+        tiling t = { .rows = ceil_div(ceil_div(M, down), ROWS) * ROWS,
+                     .cols = ceil_div(ceil_div(N, n / down), COLS) * COLS };
+        t.n_rows = ceil_div(M, t.rows);
+        t.n_cols = ceil_div(N, t.cols);
+        /* The longest tile decides, then the least packing. */
+        const double area = (double)t.rows * (double)t.cols;
+        const double best_area = (double)best.rows * (double)best.cols;
+        if (best.n_rows == 0 || area < best_area ||
+            (area == best_area && t.rows + t.cols < best.rows + best.cols))
+            best = t;
+    }
+    return best;
+}
+
+static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static void tile_product(const weft_gemm_args *g, const tiling *t, int64_t tile)
+{
+    const int64_t row = tile / t->n_cols * t->rows, col = tile % t->n_cols * t->cols;
+    weft_gemm_args mine = *g;
+    mine.M = min_i64(t->rows, g->M - row);
+    mine.N = min_i64(t->cols, g->N - col);
+    mine.A += g->trans_a ? row : row * g->lda;
+    mine.B += g->trans_b ? col * g->ldb : col;
+    mine.C += row * g->ldc + col;
+    product(&mine);
 }
 
 void weft_gemm(const weft_gemm_args *args)
 {
     ready();
-    const int n_threads = product_team(args);
+    if (args->M == 0 || args->N == 0) return;
+    /* A tile of fewer than about 1,000 elements is more packing than product. */
+    int64_t size;
+    if (__builtin_mul_overflow(args->M, args->N, &size)) size = INT64_MAX;
+    const int n_threads = weft_team(size / 1024 + 1, weft_gemm_work(args));
+    if (n_threads == 1) {
+        product(args);
+        return;
+    }
     warm_up(n_threads);
-    product(args, n_threads);
+    const tiling t = tiling_best(args->M, args->N, n_threads);
+    const int64_t n_tiles = t.n_rows * t.n_cols;
+#pragma omp parallel for schedule(static) num_threads(n_threads)
+    for (int64_t tile = 0; tile < n_tiles; ++tile) tile_product(args, &t, tile);
 }
 
 void weft_gemm_batch(int64_t n, const weft_gemm_args *args)
@@ -365,20 +402,17 @@ void weft_gemm_batch(int64_t n, const weft_gemm_args *args)
     int64_t work = 0;
     for (int64_t i = 0; i < n; ++i)
         if (__builtin_add_overflow(work, weft_gemm_work(&args[i]), &work)) work = INT64_MAX;
-    const int n_threads = omp_in_parallel() ? 1 : weft_team(n, work);
-    if (n < weft_threads() && !omp_in_parallel()) { /* few and perhaps large: one after the other */
+    if (n < weft_threads() && !omp_in_parallel()) { /* few, perhaps large: threads share each */
         for (int64_t i = 0; i < n; ++i) weft_gemm(&args[i]);
         return;
     }
+    const int n_threads = weft_team(n, work);
     warm_up(n_threads);
 #pragma omp parallel for schedule(static) num_threads(n_threads)
-    for (int64_t i = 0; i < n; ++i) product(&args[i], 1);
+    for (int64_t i = 0; i < n; ++i) product(&args[i]);
 }
 
-const char *weft_gemm_kernel(void)
-{
-    return ready()->kernel;
-}
+const char *weft_gemm_kernel(void) { return ready()->kernel; }
 
 const char *weft_gemm_describe(void)
 {

@@ -6,7 +6,8 @@
  * the old C: its bits depend on its row of A and its column of B alone, not on m, n, the blocks
  * below or the instruction set. That is also what BLIS computes for K within one of its blocks.
  *
- * Call them from a function marked WEFT_KERNEL. Without FMA in the processor they are right but
+ * Where the buffers are yours, let n be a multiple of 16 (zeros behind): 13 columns take longer
+ * than 16. Call them from a function marked WEFT_KERNEL. Without FMA in the processor they are right but
  * slow (libm's fma). */
 #ifndef WEFT_SMALL_GEMM_H
 #define WEFT_SMALL_GEMM_H
