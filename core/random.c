@@ -56,10 +56,7 @@ uint32_t weft_random_word(uint64_t key, uint64_t row, uint32_t head, uint32_t ch
 }
 
 /* The middle of the word's interval: never 0, never 1, symmetric about 1/2. */
-static double unit(uint32_t word)
-{
-    return (word + 0.5) * 0x1p-32;
-}
+static double unit(uint32_t word) { return (word + 0.5) * 0x1p-32; }
 
 double weft_random_uniform(uint64_t key, uint64_t row, uint32_t channel)
 {

@@ -37,23 +37,8 @@ static void span_sigmoid(int64_t n, const weft_real *x, weft_real *y)
 }
 
 /* The copies that WEFT_KERNEL makes are static, so that exactly one symbol a name is exported. */
-void weft_vexp(int64_t n, const weft_real *x, weft_real *y)
-{
-    span_exp(n, x, y);
-}
-void weft_vlog(int64_t n, const weft_real *x, weft_real *y)
-{
-    span_log(n, x, y);
-}
-void weft_vtanh(int64_t n, const weft_real *x, weft_real *y)
-{
-    span_tanh(n, x, y);
-}
-void weft_verf(int64_t n, const weft_real *x, weft_real *y)
-{
-    span_erf(n, x, y);
-}
-void weft_vsigmoid(int64_t n, const weft_real *x, weft_real *y)
-{
-    span_sigmoid(n, x, y);
-}
+void weft_vexp(int64_t n, const weft_real *x, weft_real *y) { span_exp(n, x, y); }
+void weft_vlog(int64_t n, const weft_real *x, weft_real *y) { span_log(n, x, y); }
+void weft_vtanh(int64_t n, const weft_real *x, weft_real *y) { span_tanh(n, x, y); }
+void weft_verf(int64_t n, const weft_real *x, weft_real *y) { span_erf(n, x, y); }
+void weft_vsigmoid(int64_t n, const weft_real *x, weft_real *y) { span_sigmoid(n, x, y); }

@@ -206,10 +206,7 @@ static int compare_up_to(const gram *a, const gram *b, int order)
     return 0;
 }
 
-static int compare_grams(const void *a, const void *b)
-{
-    return compare_up_to(a, b, MAX_ORDER);
-}
+static int compare_grams(const void *a, const void *b) { return compare_up_to(a, b, MAX_ORDER); }
 
 static weft_status sort_grams(weft_metric *metric)
 {
@@ -405,10 +402,7 @@ double weft_metric_score(const weft_metric *metric)
     return 100.0 * (double)metric->n_exact / (double)metric->n_segments;
 }
 
-int64_t weft_metric_segments(const weft_metric *metric)
-{
-    return metric->n_segments;
-}
+int64_t weft_metric_segments(const weft_metric *metric) { return metric->n_segments; }
 
 const char *weft_metric_line(const weft_metric *metric, char buf[WEFT_METRIC_TEXT])
 {

@@ -147,22 +147,10 @@ static void replace(weft_text_buffer *buffer, const char *from, const char *to)
     buffer->n_bytes = (size_t)(write - buffer->text) + rest_bytes;
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-static bool is_no_digit(char c)
-{
-    return !is_digit(c);
-}
-static bool is_point_or_comma(char c)
-{
-    return c == '.' || c == ',';
-}
-static bool is_dash(char c)
-{
-    return c == '-';
-}
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+static bool is_no_digit(char c) { return !is_digit(c); }
+static bool is_point_or_comma(char c) { return c == '.' || c == ','; }
+static bool is_dash(char c) { return c == '-'; }
 
 /* Everything printable of ASCII but letters, digits and ' , - . */
 static bool is_symbol(char c)
