@@ -1,6 +1,8 @@
 /* checkpoint.c - which arrays a checkpoint has, and that they fit the model. */
 #include "data/checkpoint.h"
 
+#include "core/checked.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -86,9 +88,22 @@ static weft_status write_scalars(weft_store_writer *writer, const weft_checkpoin
     return status;
 }
 
+/* Memory to set aside; 0 (let it grow) where the sum does not fit. */
+static size_t expected_bytes(const weft_checkpoint *state)
+{
+    const int n_arrays = weft_params_count(state->params);
+    size_t each, sum, texts = 0;
+    if (!weft_mul_bytes((size_t)weft_params_size(state->params), sizeof(weft_real), &each) ||
+        !weft_add_bytes(each, (size_t)n_arrays * 1024, &each) ||
+        !weft_mul_bytes(each, (size_t)state->n_blocks + 1, &sum))
+        return 0;
+    for (int i = 0; i < state->n_texts; i++) texts += strlen(state->texts[i].text);
+    return weft_add_bytes(sum, texts, &sum) ? sum : 0;
+}
+
 weft_status weft_checkpoint_save(const char *path, const weft_checkpoint *state)
 {
-    weft_store_writer *writer = weft_store_writer_new();
+    weft_store_writer *writer = weft_store_writer_new(expected_bytes(state));
     if (!writer) return weft_error_prefix(WEFT_ERR_MEMORY, "%s: ", path);
     weft_status status = weft_store_write_int(writer, "format", FORMAT);
     if (status == WEFT_OK) status = write_scalars(writer, state);
@@ -236,7 +251,6 @@ weft_status weft_checkpoint_get_text(const weft_checkpoint_file *file, const cha
     return status != WEFT_OK ? status : weft_store_read_text(file->store, full, text);
 }
 
-/* Name of a parameter of the file, or NULL: entry "<group>/<parameter>". */
 static int count_members(const weft_store *store, const char *group)
 {
     int n = 0;

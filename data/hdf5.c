@@ -102,6 +102,7 @@ static size_t type_bytes(weft_store_type type)
 /* ---- reading: every array of an image ------------------------------------------------------------ */
 
 enum { MAX_NAME = 1023, MAX_DEPTH = 8 };
+enum { IMAGE_STEP = 1 << 16 }; /* bytes by which the core driver's memory grows */
 
 typedef struct reader {
     const char *label;
@@ -360,7 +361,7 @@ static hid_t open_image(const uint8_t *image, size_t image_bytes)
     char name[64];
     image_name(name);
     hid_t file = H5I_INVALID_HID;
-    if (access >= 0 && H5Pset_fapl_core(access, 1 << 16, 0) >= 0 &&
+    if (access >= 0 && H5Pset_fapl_core(access, IMAGE_STEP, 0) >= 0 &&
         H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 &&
         H5Pset_file_image_callbacks(access, &calls) >= 0 &&
         H5Pset_file_image(access, lent, image_bytes) >= 0)
@@ -436,19 +437,24 @@ weft_status weft_hdf5_index(const char *label, const uint8_t *image, size_t imag
 
 struct weft_hdf5_image {
     hid_t file, group_plist, array_plist; /* file is invalid once finished */
-    uint8_t *bytes;                       /* the core driver's memory, from weft_realloc */
+    uint8_t *bytes; /* the core driver's memory, lent through the calls below */
     size_t capacity;
     bool stuck; /* HDF5 could not close the file and still holds our memory */
 };
 
+/* What was reserved lasts for a file of the expected size: then HDF5 never sees memory run out here,
+ * which it would survive, but leak. */
 static void *image_resize(void *block, size_t n_bytes, H5FD_file_image_op_t op, void *user)
 {
-    (void)op;
+    (void)block, (void)op;
     weft_hdf5_image *image = user;
-    uint8_t *grown = weft_realloc(block, n_bytes, 1);
+    if (n_bytes <= image->capacity) return image->bytes;
+    size_t capacity;
+    if (!weft_add_bytes(n_bytes, n_bytes / 2, &capacity)) return NULL;
+    uint8_t *grown = weft_realloc(image->bytes, capacity, 1);
     if (!grown) return NULL;
     image->bytes = grown;
-    image->capacity = n_bytes;
+    image->capacity = capacity;
     return grown;
 }
 static void *image_alloc(size_t n_bytes, H5FD_file_image_op_t op, void *user)
@@ -470,7 +476,7 @@ static hid_t create_file(weft_hdf5_image *image)
     char name[64];
     image_name(name);
     hid_t file = H5I_INVALID_HID;
-    if (access >= 0 && create >= 0 && H5Pset_fapl_core(access, 1 << 20, 0) >= 0 &&
+    if (access >= 0 && create >= 0 && H5Pset_fapl_core(access, IMAGE_STEP, 0) >= 0 &&
         H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 &&
         H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
         H5Pset_file_image_callbacks(access, &calls) >= 0 &&
@@ -498,11 +504,19 @@ static bool start_image(weft_hdf5_image *image)
     return image->file >= 0;
 }
 
-weft_hdf5_image *weft_hdf5_image_new(void)
+weft_hdf5_image *weft_hdf5_image_new(size_t expected_bytes)
 {
     weft_hdf5_image *image = weft_alloc(1, sizeof *image);
     if (!image) return NULL;
     image->file = image->group_plist = image->array_plist = H5I_INVALID_HID;
+    if (weft_add_bytes(expected_bytes, 4 * IMAGE_STEP, &image->capacity))
+        image->bytes = weft_alloc(image->capacity, 1);
+    else
+        weft_error(WEFT_ERR_OVERFLOW, "a file of %zu bytes is too large", expected_bytes);
+    if (!image->bytes) {
+        weft_free(image);
+        return NULL;
+    }
     const hdf5_state was = enter();
     const bool started = start_image(image);
     if (!started) hdf5_failed(WEFT_ERR_MEMORY, "HDF5", "", "cannot start a file in memory");

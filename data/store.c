@@ -237,7 +237,7 @@ weft_status weft_store_read_text(const weft_store *store, const char *name, char
 
 struct weft_store_writer {
     weft_hdf5_image *image;
-    int n_entries;
+    int n_entries;      /* written */
     weft_status status; /* of the first failure, and its sentence */
     char message[1024];
 };
@@ -249,11 +249,11 @@ static weft_status stick(weft_store_writer *writer, weft_status status)
     return status;
 }
 
-weft_store_writer *weft_store_writer_new(void)
+weft_store_writer *weft_store_writer_new(size_t expected_bytes)
 {
     weft_store_writer *writer = weft_alloc(1, sizeof *writer);
     if (!writer) return NULL;
-    writer->image = weft_hdf5_image_new();
+    writer->image = weft_hdf5_image_new(expected_bytes);
     if (writer->image) return writer;
     weft_free(writer);
     return NULL;

@@ -92,8 +92,10 @@ weft_status weft_store_read_text(const weft_store *store, const char *name,
 /* The first failure sticks: later writes do nothing and weft_store_save returns it. */
 typedef struct weft_store_writer weft_store_writer;
 
-weft_store_writer *weft_store_writer_new(void) WEFT_MUST_CHECK; /* NULL: weft_message() says why */
-void weft_store_writer_free(weft_store_writer *writer);         /* NULL is allowed */
+/** `expected_bytes`: memory set aside for the file (it grows where that is not enough): the arrays'
+ *  bytes and about 1,000 for each array; 0 for small files. NULL: weft_message() says why. */
+weft_store_writer *weft_store_writer_new(size_t expected_bytes) WEFT_MUST_CHECK;
+void weft_store_writer_free(weft_store_writer *writer); /* NULL is allowed */
 /** Add an array; `data` is copied. Groups are made as the name needs them. Names: components of 1
  *  to 255 bytes, joined by single '/', none "." or "..", each array once. */
 weft_status weft_store_write(weft_store_writer *writer, const char *name, weft_store_type type,

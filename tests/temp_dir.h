@@ -1,0 +1,46 @@
+/* temp_dir.h - a directory of its own for each test: checked fixtures enter it and remove it. */
+#ifndef WEFT_TESTS_TEMP_DIR_H
+#define WEFT_TESTS_TEMP_DIR_H
+
+#include <check.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char temp_dir[512];
+
+static void temp_dir_enter(void)
+{
+    const char *base = getenv("TMPDIR");
+    snprintf(temp_dir, sizeof temp_dir, "%s/weft_test_XXXXXX", base && *base ? base : "/tmp");
+    ck_assert_ptr_nonnull(mkdtemp(temp_dir));
+    ck_assert_int_eq(chdir(temp_dir), 0);
+}
+
+/* Entries of the directory; with `remove_them`, they are removed. */
+static int temp_dir_entries(bool remove_them)
+{
+    DIR *dir = opendir(temp_dir);
+    ck_assert_ptr_nonnull(dir);
+    int n = 0;
+    const struct dirent *entry;
+    while ((entry = readdir(dir)) != NULL) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        n++;
+        if (remove_them && unlink(entry->d_name) != 0) rmdir(entry->d_name);
+    }
+    closedir(dir);
+    return n;
+}
+
+static void temp_dir_leave(void)
+{
+    temp_dir_entries(true);
+    ck_assert_int_eq(chdir("/"), 0);
+    rmdir(temp_dir);
+}
+
+#endif
