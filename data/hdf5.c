@@ -226,6 +226,7 @@ static weft_status hash_of(reader *r, hid_t attribute, weft_store_entry *entry)
 static weft_status read_hash(reader *r, hid_t dataset, hsize_t n_attributes,
                              weft_store_entry *entry)
 {
+    if (!r->foreign && n_attributes > 1) return refuse(r, "has attributes that weft does not know");
     const htri_t exists = H5Aexists(dataset, hash_name);
     if (exists < 0) return broken(r, "its attributes cannot be read");
     entry->hash = WEFT_HASH_NONE;
@@ -305,14 +306,20 @@ static herr_t visit_link(hid_t group, const char *link, const H5L_info_t *info, 
     return r->status == WEFT_OK ? 0 : -1;
 }
 
+/* Only groups whose names lie in their header: HDF5 1.10 frees uninitialised pointers when the heap of
+ * the other ("dense") form is damaged. */
 static weft_status index_group(reader *r, hid_t group)
 {
     if (++r->depth > MAX_DEPTH) return refuse(r, "groups are nested too deeply");
     const hid_t plist = H5Gget_create_plist(group);
     unsigned order = 0;
-    const bool known = plist >= 0 && H5Pget_link_creation_order(plist, &order) >= 0;
+    H5G_info_t info;
+    const bool known = plist >= 0 && H5Pget_link_creation_order(plist, &order) >= 0 &&
+                       H5Gget_info(group, &info) >= 0;
     if (plist >= 0) H5Pclose(plist);
     if (!known) return broken(r, "the group's properties cannot be read");
+    if (!r->foreign && info.storage_type != H5G_STORAGE_TYPE_COMPACT)
+        return refuse(r, "the group is kept in a form that weft does not write");
     const H5_index_t by = order & H5P_CRT_ORDER_TRACKED ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME;
     hsize_t next = 0;
     r->status = WEFT_OK;
@@ -468,6 +475,14 @@ static herr_t image_keep(void *block, H5FD_file_image_op_t op, void *user)
     return 0;
 }
 
+/* Groups keep the order of creation, no times, and their names in the header at any number. */
+static bool set_group(hid_t plist)
+{
+    return H5Pset_link_creation_order(plist, H5P_CRT_ORDER_TRACKED) >= 0 &&
+           H5Pset_link_phase_change(plist, 65535, 0) >= 0 &&
+           H5Pset_obj_track_times(plist, false) >= 0;
+}
+
 static hid_t create_file(weft_hdf5_image *image)
 {
     const hid_t access = H5Pcreate(H5P_FILE_ACCESS), create = H5Pcreate(H5P_FILE_CREATE);
@@ -479,9 +494,7 @@ static hid_t create_file(weft_hdf5_image *image)
     if (access >= 0 && create >= 0 && H5Pset_fapl_core(access, IMAGE_STEP, 0) >= 0 &&
         H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 &&
         H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
-        H5Pset_file_image_callbacks(access, &calls) >= 0 &&
-        H5Pset_link_creation_order(create, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED) >= 0 &&
-        H5Pset_obj_track_times(create, false) >= 0)
+        H5Pset_file_image_callbacks(access, &calls) >= 0 && set_group(create))
         file = H5Fcreate(name, H5F_ACC_TRUNC, create, access);
     if (access >= 0) H5Pclose(access);
     if (create >= 0) H5Pclose(create);
@@ -492,10 +505,7 @@ static bool start_image(weft_hdf5_image *image)
 {
     image->group_plist = H5Pcreate(H5P_GROUP_CREATE);
     image->array_plist = H5Pcreate(H5P_DATASET_CREATE);
-    const unsigned order = H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED;
-    if (image->group_plist < 0 || image->array_plist < 0 ||
-        H5Pset_link_creation_order(image->group_plist, order) < 0 ||
-        H5Pset_obj_track_times(image->group_plist, false) < 0 ||
+    if (image->group_plist < 0 || image->array_plist < 0 || !set_group(image->group_plist) ||
         H5Pset_obj_track_times(image->array_plist, false) < 0 ||
         H5Pset_layout(image->array_plist, H5D_CONTIGUOUS) < 0 ||
         H5Pset_fill_time(image->array_plist, H5D_FILL_TIME_NEVER) < 0)
