@@ -1,8 +1,9 @@
 /* bench_gemm.c - `weft bench gemm`: the matrix products of one training step, beside the roof. */
 #include "cli/bench_internal.h"
+#include "cli/cli.h"
+#include "cli/options.h"
 #include "core/core.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,34 +221,28 @@ static void print_workload(const char *workload, const double s[N_PRODUCTS], dou
                workload, ms, gflops, 100 * gflops / peak);
 }
 
-static int fail(const char *sentence, int code)
-{
-    fprintf(stderr, "weft bench gemm: %s\n", sentence);
-    return code;
-}
-
 int weft_cli_bench_gemm(int argc, char **argv)
 {
-    static const struct option options[] = { { "threads", required_argument, NULL, 't' },
-                                             { "json", no_argument, NULL, 'j' },
-                                             { 0 } };
+    int64_t n_threads = 0;
     bool json = false;
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (c == 'j') {
-            json = true;
-        } else if (c == 't') {
-            char *end;
-            const long n = strtol(optarg, &end, 10);
-            if (*optarg == '\0' || *end != '\0' || n < 0 || n > 1 << 20)
-                return fail("--threads needs a number of threads", 2);
-            if (weft_threads_set((int)n) != WEFT_OK) return fail(weft_message(), 2);
-        } else {
-            return 2; /* getopt has said why */
-        }
-    }
-    if (optind < argc) return fail("there are no arguments besides --threads N and --json", 2);
-    if (weft_gemm_init(NULL) != WEFT_OK) return fail(weft_message(), 2);
+    const weft_cli_option options[] = {
+        { "threads", WEFT_CLI_INTEGER, &n_threads, "N", "threads; 0, as many as there are", 0,
+          256 },
+        { "json", WEFT_CLI_FLAG, &json, NULL, "print one JSON object a line", 0, 0 },
+    };
+    const weft_cli_command command = {
+        .name = "bench gemm",
+        .synopsis = "[--threads N] [--json]",
+        .summary = "Time the matrix products of one training step of three workloads, beside the\n"
+                   "processor's peak of fused multiply-adds.",
+        .options = options,
+        .n_options = sizeof options / sizeof *options,
+    };
+    int first_operand, exit_code;
+    if (!weft_cli_parse(&command, argc, argv, &first_operand, &exit_code)) return exit_code;
+    weft_status status = weft_threads_set((int)n_threads);
+    if (status == WEFT_OK) status = weft_gemm_init(NULL);
+    if (status != WEFT_OK) return weft_cli_fail("bench gemm", status);
     const double peak = weft_fma_peak(weft_threads());
     if (json)
         printf("{\"gemm\": \"%s\", \"threads\": %d, \"fma_peak_gflops\": %.1f}\n",
@@ -257,7 +252,7 @@ int weft_cli_bench_gemm(int argc, char **argv)
                weft_gemm_describe(), peak, weft_threads());
     for (int i = 0; i < N_WORKLOADS; ++i) {
         double s[N_PRODUCTS];
-        if (!measure(workloads[i], s)) return fail(weft_message(), 3);
+        if (!measure(workloads[i], s)) return weft_cli_fail("bench gemm", WEFT_ERR_MEMORY);
         print_workload(workloads[i], s, peak, json);
     }
     return 0;

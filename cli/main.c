@@ -1,13 +1,41 @@
-/* main.c - the program `weft`: hands over to a subcommand. */
-#include "cli/bench_internal.h"
+/* main.c - the program `weft`: its subcommands, one a line. */
+#include "cli/cli.h"
+#include "cli/dispatch.h"
 
 #include <stdio.h>
 #include <string.h>
 
+static const weft_cli_subcommand subcommands[] = {
+    { "score", weft_cli_score, "BLEU, chrF or exact match of hypotheses against references" },
+    { "bench", weft_cli_bench, "how fast parts of weft run on this machine" },
+};
+
+int weft_cli_fail(const char *command, weft_status status)
+{
+    fprintf(stderr, "weft %s: %s\n", command, weft_message());
+    switch (status) {
+    case WEFT_OK: return WEFT_EXIT_DONE;
+    case WEFT_ERR_NUMERIC: return WEFT_EXIT_NO;
+    case WEFT_ERR_MEMORY:
+    case WEFT_ERR_IO: return WEFT_EXIT_SYSTEM;
+    default: return WEFT_EXIT_USE;
+    }
+}
+
+static int run(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--version") == 0) {
+        printf("weft %s\n", WEFT_VERSION);
+        return WEFT_EXIT_DONE;
+    }
+    return weft_cli_dispatch("weft", "Train transformers, look at them, and use them.",
+                             sizeof subcommands / sizeof *subcommands, subcommands, argc, argv);
+}
+
 int main(int argc, char **argv)
 {
-    if (argc >= 3 && strcmp(argv[1], "bench") == 0 && strcmp(argv[2], "gemm") == 0)
-        return weft_cli_bench_gemm(argc - 2, argv + 2);
-    fprintf(stderr, "use: weft bench gemm [--threads N] [--json]\n");
-    return 2;
+    const int exit_code = run(argc, argv);
+    if (fflush(stdout) == 0 && !ferror(stdout)) return exit_code;
+    fprintf(stderr, "weft: the standard output could not be written\n");
+    return WEFT_EXIT_SYSTEM;
 }

@@ -10,6 +10,14 @@
 
 enum { MAX_REFS = 3, LINE_BYTES = 4096 };
 
+static weft_metric *new_metric(weft_metric_kind kind, int n_refs, bool lowercase)
+{
+    weft_metric *metric;
+    ck_assert_msg(weft_metric_new(kind, n_refs, lowercase, &metric) == WEFT_OK, "%d references: %s",
+                  n_refs, weft_message());
+    return metric;
+}
+
 /* Read a line without its end; false at the end of the file. */
 static bool read_line(FILE *file, char line[LINE_BYTES])
 {
@@ -33,8 +41,7 @@ static weft_metric *score_corpus(const char *name, weft_metric_kind kind, bool l
         file[n_refs + 1] = fopen(path, "r");
         if (file[n_refs + 1] == NULL) break;
     }
-    weft_metric *metric = weft_metric_new(kind, n_refs, lowercase);
-    ck_assert_msg(metric != NULL, "%s: %d references: %s", name, n_refs, weft_message());
+    weft_metric *metric = new_metric(kind, n_refs, lowercase);
     while (read_line(file[0], line[0])) {
         const char *refs[MAX_REFS];
         for (int i = 0; i < n_refs; i++) {
@@ -140,8 +147,7 @@ END_TEST
 static double score_one(weft_metric_kind kind, bool lowercase, const char *hypothesis,
                         const char *reference)
 {
-    weft_metric *metric = weft_metric_new(kind, 1, lowercase);
-    ck_assert(metric != NULL);
+    weft_metric *metric = new_metric(kind, 1, lowercase);
     ck_assert_int_eq(weft_metric_add(metric, hypothesis, &reference), WEFT_OK);
     ck_assert_int_eq(weft_metric_segments(metric), 1);
     const double score = weft_metric_score(metric);
@@ -172,7 +178,7 @@ END_TEST
 
 START_TEST(exact_match_counts_equal_segments)
 {
-    weft_metric *metric = weft_metric_new(WEFT_METRIC_EXACT, 2, false);
+    weft_metric *metric = new_metric(WEFT_METRIC_EXACT, 2, false);
     static const char *const refs[] = { "a b", "a  b" };
     static const char *const hypotheses[] = { "a b", "a  b", "a b ", "A b" };
     char text[WEFT_METRIC_TEXT];
@@ -190,11 +196,11 @@ END_TEST
 START_TEST(signatures_have_sacrebleus_form)
 {
     char text[WEFT_METRIC_TEXT];
-    weft_metric *bleu = weft_metric_new(WEFT_METRIC_BLEU, 3, true);
+    weft_metric *bleu = new_metric(WEFT_METRIC_BLEU, 3, true);
     ck_assert_str_eq(weft_metric_signature(bleu, text),
                      "BLEU|nrefs:3|case:lc|eff:no|tok:13a|smooth:exp|version:weft-" WEFT_VERSION);
     weft_metric_free(bleu);
-    weft_metric *chrf = weft_metric_new(WEFT_METRIC_CHRF, 1, false);
+    weft_metric *chrf = new_metric(WEFT_METRIC_CHRF, 1, false);
     ck_assert_str_eq(
         weft_metric_signature(chrf, text),
         "chrF2|nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:weft-" WEFT_VERSION);
@@ -206,7 +212,7 @@ END_TEST
 START_TEST(no_segments_score_nothing)
 {
     char text[WEFT_METRIC_TEXT];
-    weft_metric *bleu = weft_metric_new(WEFT_METRIC_BLEU, 1, false);
+    weft_metric *bleu = new_metric(WEFT_METRIC_BLEU, 1, false);
     ck_assert_str_eq(
         weft_metric_line(bleu, text),
         "BLEU = 0.00 0.0/0.0/0.0/0.0 (BP = 1.000 ratio = 0.000 hyp_len = 0 ref_len = 0)");
@@ -216,12 +222,14 @@ END_TEST
 
 START_TEST(bad_input_gets_a_sentence)
 {
-    ck_assert_ptr_null(weft_metric_new(WEFT_METRIC_BLEU, 0, false));
+    weft_metric *none;
+    ck_assert_int_eq(weft_metric_new(WEFT_METRIC_BLEU, 0, false, &none), WEFT_ERR_RANGE);
+    ck_assert_ptr_null(none);
     ck_assert_str_eq(weft_message(), "metric: n_refs is 0, at least 1 reference is needed");
     static const weft_metric_kind kinds[] = { WEFT_METRIC_BLEU, WEFT_METRIC_CHRF,
                                               WEFT_METRIC_EXACT };
     for (int i = 0; i < 6; i++) {
-        weft_metric *metric = weft_metric_new(kinds[i / 2], 2, i % 2 == 1);
+        weft_metric *metric = new_metric(kinds[i / 2], 2, i % 2 == 1);
         const char *good[] = { "x", "y" }, *bad[] = { "x", "caf\xC3" };
         ck_assert_int_eq(weft_metric_add(metric, "ab\xFF", good), WEFT_ERR_INPUT);
         ck_assert_str_eq(weft_message(), "hypothesis: not valid UTF-8 at byte 3");
@@ -243,9 +251,9 @@ START_TEST(no_memory_is_an_error_and_loses_nothing)
         int n_failed = 0;
         for (int64_t n = 1;; n++) {
             weft_alloc_fail_at(n, false);
-            weft_metric *metric = weft_metric_new((weft_metric_kind)kind, 2, true);
-            weft_status status = WEFT_ERR_MEMORY;
-            if (metric != NULL) status = weft_metric_add(metric, "the cat sat on the hat", refs);
+            weft_metric *metric;
+            weft_status status = weft_metric_new((weft_metric_kind)kind, 2, true, &metric);
+            if (status == WEFT_OK) status = weft_metric_add(metric, "the cat sat on the hat", refs);
             weft_alloc_fail_at(0, false);
             if (status == WEFT_OK) {
                 weft_metric_free(metric);
@@ -278,7 +286,7 @@ START_TEST(matches_equal_a_plain_count)
         }
         text[t][2 * N] = '\0';
     }
-    weft_metric *metric = weft_metric_new(WEFT_METRIC_BLEU, 1, false);
+    weft_metric *metric = new_metric(WEFT_METRIC_BLEU, 1, false);
     const char *refs[] = { text[1] };
     ck_assert_int_eq(weft_metric_add(metric, text[0], refs), WEFT_OK);
     const weft_bleu bleu = weft_metric_bleu(metric);

@@ -53,23 +53,27 @@ struct weft_metric {
     size_t *at;    /* [n_refs + 2]: where the walk is in each list */
 };
 
-weft_metric *weft_metric_new(weft_metric_kind kind, int n_refs, bool lowercase)
+weft_status weft_metric_new(weft_metric_kind kind, int n_refs, bool lowercase, weft_metric **metric)
 {
+    *metric = NULL;
     if (n_refs < 1) {
-        weft_error(WEFT_ERR_RANGE, "metric: n_refs is %d, at least 1 reference is needed", n_refs);
-        return NULL;
+        return weft_error(WEFT_ERR_RANGE, "metric: n_refs is %d, at least 1 reference is needed",
+                          n_refs);
     }
-    weft_metric *metric = weft_alloc(1, sizeof *metric);
-    if (metric == NULL) return NULL;
-    metric->kind = kind;
-    metric->n_refs = n_refs;
-    metric->lowercase = lowercase;
-    metric->text = weft_alloc((size_t)n_refs + 1, sizeof *metric->text);
-    metric->begin = weft_alloc((size_t)n_refs + 2, sizeof *metric->begin);
-    metric->at = weft_alloc((size_t)n_refs + 2, sizeof *metric->at);
-    if (metric->text != NULL && metric->begin != NULL && metric->at != NULL) return metric;
-    weft_metric_free(metric);
-    return NULL;
+    weft_metric *made = weft_alloc(1, sizeof *made);
+    if (made == NULL) return WEFT_ERR_MEMORY;
+    made->kind = kind;
+    made->n_refs = n_refs;
+    made->lowercase = lowercase;
+    made->text = weft_alloc((size_t)n_refs + 1, sizeof *made->text);
+    made->begin = weft_alloc((size_t)n_refs + 2, sizeof *made->begin);
+    made->at = weft_alloc((size_t)n_refs + 2, sizeof *made->at);
+    if (made->text == NULL || made->begin == NULL || made->at == NULL) {
+        weft_metric_free(made);
+        return WEFT_ERR_MEMORY;
+    }
+    *metric = made;
+    return WEFT_OK;
 }
 
 void weft_metric_free(weft_metric *metric)

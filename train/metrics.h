@@ -20,8 +20,9 @@ typedef struct weft_metric weft_metric;
 
 /** A metric without segments. `n_refs` >= 1 references a segment; `lowercase` compares in lower
  *  case (Unicode's full mapping, with the Greek final sigma, as Python's str.lower).
- *  NULL: weft_message() says why. */
-weft_metric *weft_metric_new(weft_metric_kind kind, int n_refs, bool lowercase) WEFT_MUST_CHECK;
+ *  Errors (*metric is then NULL): WEFT_ERR_RANGE, WEFT_ERR_MEMORY. */
+weft_status weft_metric_new(weft_metric_kind kind, int n_refs, bool lowercase,
+                            weft_metric **metric) WEFT_MUST_CHECK;
 void weft_metric_free(weft_metric *metric); /* NULL is allowed */
 
 /** Add one segment: its hypothesis and n_refs references, UTF-8, without the end of the line.

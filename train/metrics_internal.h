@@ -2,17 +2,7 @@
 #ifndef WEFT_TRAIN_METRICS_INTERNAL_H
 #define WEFT_TRAIN_METRICS_INTERNAL_H
 
-#include "core/core.h"
-
-/* Text that grows: n_bytes used, always ended by a zero byte once reserved. */
-typedef struct weft_text_buffer {
-    char *text;
-    size_t n_bytes, room_bytes;
-} weft_text_buffer;
-
-/* Room for `bytes` characters and the zero byte. The contents are kept. */
-weft_status weft_text_reserve(weft_text_buffer *buffer, size_t bytes);
-void weft_text_release(weft_text_buffer *buffer);
+#include "train/text_buffer_internal.h"
 
 /* Code point at text[0], its length in *n_bytes; -1 where text is not valid UTF-8. The zero byte at
  * the end is code point 0 of length 1. */

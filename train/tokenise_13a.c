@@ -6,28 +6,6 @@
 #include <string.h>
 #include <utf8proc.h>
 
-weft_status weft_text_reserve(weft_text_buffer *buffer, size_t bytes)
-{
-    size_t room_bytes;
-    if (!weft_add_bytes(bytes, 1, &room_bytes)) {
-        return weft_error(WEFT_ERR_OVERFLOW, "metric: a text of %zu bytes is too long", bytes);
-    }
-    if (room_bytes <= buffer->room_bytes) return WEFT_OK;
-    size_t grown_bytes;
-    if (weft_add_bytes(room_bytes, room_bytes / 2, &grown_bytes)) room_bytes = grown_bytes;
-    char *text = weft_realloc(buffer->text, room_bytes, 1);
-    if (text == NULL) return WEFT_ERR_MEMORY;
-    buffer->text = text;
-    buffer->room_bytes = room_bytes;
-    return WEFT_OK;
-}
-
-void weft_text_release(weft_text_buffer *buffer)
-{
-    weft_free(buffer->text);
-    *buffer = (weft_text_buffer){ 0 };
-}
-
 int32_t weft_text_point(const char *text, size_t *n_bytes)
 {
     *n_bytes = 1;

@@ -1,0 +1,597 @@
+/* config.c - the table of configuration keys, and what is done with it. */
+#include "train/config.h"
+#include "core/nearest_internal.h"
+#include "data/data.h"
+#include "train/text_buffer_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <ini.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum key_type { INTEGER, REAL, BOOL, TEXT, PATH, CHOICE } key_type;
+
+typedef struct key {
+    const char *name; /* "section.key" */
+    key_type type;
+    size_t offset;       /* of its field */
+    const char *preset;  /* its default, as it would be written */
+    const char *allowed; /* numbers: "[1, 1024]" or "(0, inf)"; choices: "adam|sgd" */
+    int first;           /* choices: the enum's value of the first name */
+    const char *help;
+} key;
+
+#define AT(section, field) offsetof(weft_config, section.field)
+
+static const key keys[] = {
+    { "data.train", PATH, AT(data, train), "", NULL, 0,
+      "training text: a .tsv[.gz] with source, tab, target, or with src and tgt the common "
+      "beginning "
+      "of two files" },
+    { "data.valid", PATH, AT(data, valid), "", NULL, 0, "the same for validation" },
+    { "data.test", PATH, AT(data, test), "", NULL, 0, "the same for the final test" },
+    { "data.src", TEXT, AT(data, src), "", NULL, 0,
+      "ending of the source's files: data.train.SRC[.gz]" },
+    { "data.tgt", TEXT, AT(data, tgt), "", NULL, 0, "ending of the target's files" },
+    { "data.task", TEXT, AT(data, task), "", NULL, 0,
+      "a generated task instead of files: copy, reverse, sort, add, phrases" },
+    { "data.vocab", CHOICE, AT(data, vocab), "word", "word|char", WEFT_CONFIG_WORD,
+      "what a token is" },
+    { "data.tokenise", CHOICE, AT(data, tokenise), "space", "space|punct", WEFT_CONFIG_SPACE,
+      "how words are found: at white space alone, or with punctuation apart" },
+    { "data.lowercase", BOOL, AT(data, lowercase), "false", NULL, 0,
+      "read all text in lower case" },
+    { "data.min_count", INTEGER, AT(data, min_count), "1", "[1, 1000000000]", 0,
+      "rarer tokens are unknown" },
+    { "data.max_vocab", INTEGER, AT(data, max_vocab), "37000", "[0, 10000000]", 0,
+      "largest vocabulary, the most frequent tokens stay; 0: no limit" },
+    { "data.joint_vocab", BOOL, AT(data, joint_vocab), "true", NULL, 0,
+      "one vocabulary for both languages" },
+    { "data.max_length", INTEGER, AT(data, max_length), "256", "[1, 1000000]", 0,
+      "sentences with more tokens on either side are left out of training" },
+    { "data.train_size", INTEGER, AT(data, train_size), "100000", "[1, 1000000000]", 0,
+      "instances of a generated task for training" },
+    { "data.valid_size", INTEGER, AT(data, valid_size), "500", "[1, 10000000]", 0,
+      "held-out instances of a generated task" },
+
+    { "model.kind", CHOICE, AT(model, kind), "encoder-decoder", "encoder-decoder|decoder-only",
+      WEFT_CONFIG_ENCODER_DECODER, "translation, or running text" },
+    { "model.d_model", INTEGER, AT(model, d_model), "512", "[1, 65536]", 0, "width D" },
+    { "model.ffn", INTEGER, AT(model, ffn), "2048", "[1, 1048576]", 0, "feed-forward width F" },
+    { "model.heads", INTEGER, AT(model, heads), "8", "[1, 1024]", 0,
+      "attention heads H; divides D" },
+    { "model.encoder_layers", INTEGER, AT(model, encoder_layers), "6", "[1, 1000]", 0,
+      "layers of the encoder" },
+    { "model.decoder_layers", INTEGER, AT(model, decoder_layers), "6", "[1, 1000]", 0,
+      "layers of the decoder" },
+    { "model.dropout", REAL, AT(model, dropout), "0.1", "[0, 1)", 0,
+      "of embeddings and of each sub-layer's output" },
+    { "model.attention_dropout", REAL, AT(model, attention_dropout), "0", "[0, 1)", 0,
+      "of attention weights" },
+    { "model.activation_dropout", REAL, AT(model, activation_dropout), "0", "[0, 1)", 0,
+      "after the feed-forward activation" },
+    { "model.activation", CHOICE, AT(model, activation), "relu", "relu|gelu|gelu_tanh|silu",
+      WEFT_RELU, "of the feed-forward layer" },
+    { "model.norm", CHOICE, AT(model, norm), "post", "post|pre", WEFT_CONFIG_POST_NORM,
+      "norm after the residual sum, or before the sub-layer" },
+    { "model.norm_kind", CHOICE, AT(model, norm_kind), "layer", "layer|rms", WEFT_LAYER_NORM,
+      "LayerNorm or RMSNorm" },
+    { "model.norm_eps", REAL, AT(model, norm_eps), "1e-5", "(0, 1)", 0, "inside the norm's root" },
+    { "model.final_norm", BOOL, AT(model, final_norm), "false", NULL, 0,
+      "one more norm after the last layer (pre-norm models want it; nn.Transformer always has "
+      "it)" },
+    { "model.position", CHOICE, AT(model, position), "sinusoidal", "sinusoidal|learned",
+      WEFT_CONFIG_SINUSOIDAL, "encoding of positions" },
+    { "model.max_positions", INTEGER, AT(model, max_positions), "1024", "[1, 16777216]", 0,
+      "length of the table of learned positions" },
+    { "model.tie", CHOICE, AT(model, tie), "all", "none|target|all", WEFT_CONFIG_TIE_NONE,
+      "which matrices are one: none; target embedding and output; source embedding as well" },
+    { "model.init", CHOICE, AT(model, init), "xavier", "xavier|xavier_stacked|normal",
+      WEFT_CONFIG_XAVIER,
+      "Xavier on each [D, D] block, Xavier on stacked [3D, D] (nn.Transformer), N(0, 0.02) "
+      "(GPT-2)" },
+    { "model.embed_scale", BOOL, AT(model, embed_scale), "true", NULL, 0,
+      "multiply embeddings by the root of D" },
+    { "model.attention", CHOICE, AT(model, attention), "full", "full", WEFT_CONFIG_FULL,
+      "which keys a query sees" },
+
+    { "train.max_minutes", REAL, AT(train, max_minutes), "0", "[0, 1e9]", 0,
+      "stop after this time; 0: no limit" },
+    { "train.max_updates", INTEGER, AT(train, max_updates), "100000", "[0, 1000000000000]", 0,
+      "stop after this many updates; 0: no limit" },
+    { "train.batch_tokens", INTEGER, AT(train, batch_tokens), "25000", "[1, 100000000]", 0,
+      "most tokens of a batch on its longer side" },
+    { "train.seed", INTEGER, AT(train, seed), "1", "[0, 9007199254740992]", 0,
+      "of initial values, order and dropout" },
+    { "train.label_smoothing", REAL, AT(train, label_smoothing), "0.1", "[0, 1)", 0,
+      "epsilon, spread evenly over all classes" },
+    { "train.accumulate", INTEGER, AT(train, accumulate), "1", "[1, 100000]", 0,
+      "batches whose gradients are summed for an update" },
+    { "train.log_every", INTEGER, AT(train, log_every), "50", "[1, 1000000000]", 0,
+      "updates from one line of the log to the next" },
+    { "train.validate_every", INTEGER, AT(train, validate_every), "1000", "[0, 1000000000]", 0,
+      "updates from one validation to the next; 0: only at the end" },
+    { "train.checkpoint_every", INTEGER, AT(train, checkpoint_every), "1000", "[0, 1000000000]", 0,
+      "updates from one checkpoint to the next; 0: only at the end" },
+    { "train.keep", INTEGER, AT(train, keep), "1", "[1, 10000]", 0,
+      "checkpoints kept beside the best one" },
+    { "train.max_decode_length", INTEGER, AT(train, max_decode_length), "256", "[1, 1000000]", 0,
+      "longest hypothesis in validation" },
+    { "train.check_finite", BOOL, AT(train, check_finite), "false", NULL, 0,
+      "look at every value and name the first operation that gives NaN or infinity" },
+    { "train.target_exact", REAL, AT(train, target_exact), "0", "[0, 100]", 0,
+      "stop when this percentage of held-out sentences is exactly right; 0: never" },
+    { "train.patience", INTEGER, AT(train, patience), "0", "[0, 1000000]", 0,
+      "stop after this many validations without a better one; 0: never" },
+
+    { "optim.kind", CHOICE, AT(optim, kind), "adam", "adam|adamw|sgd", WEFT_CONFIG_ADAM,
+      "optimiser" },
+    { "optim.lr", REAL, AT(optim, lr), "1", "(0, 1e6]", 0,
+      "learning rate at its highest; for noam a factor of D^-0.5 min(t^-0.5, t warmup^-1.5)" },
+    { "optim.schedule", CHOICE, AT(optim, schedule), "noam",
+      "noam|inverse_sqrt|cosine|linear|constant", WEFT_CONFIG_NOAM,
+      "course of the learning rate after the warm-up" },
+    { "optim.warmup", INTEGER, AT(optim, warmup), "4000", "[0, 1000000000]", 0,
+      "updates of linear growth" },
+    { "optim.lr_end", REAL, AT(optim, lr_end), "0", "[0, 1e6]", 0,
+      "where cosine and linear end, at train.max_updates" },
+    { "optim.beta1", REAL, AT(optim, beta1), "0.9", "[0, 1)", 0, "Adam's first moment" },
+    { "optim.beta2", REAL, AT(optim, beta2), "0.98", "[0, 1)", 0, "Adam's second moment" },
+    { "optim.eps", REAL, AT(optim, eps), "1e-9", "(0, 1]", 0, "Adam's epsilon, outside the root" },
+    { "optim.momentum", REAL, AT(optim, momentum), "0", "[0, 1)", 0, "of SGD" },
+    { "optim.weight_decay", REAL, AT(optim, weight_decay), "0", "[0, 10]", 0,
+      "decoupled for adamw, added to the gradient for sgd" },
+    { "optim.clip", REAL, AT(optim, clip), "0", "[0, 1e9]", 0,
+      "largest norm of all gradients together; 0: not clipped" },
+};
+
+enum { N_KEYS = sizeof keys / sizeof *keys };
+
+static size_t section_bytes(const key *k) { return strcspn(k->name, "."); }
+
+/* The i-th name of "a|b|c", its length in *n_bytes; NULL past the end. */
+static const char *choice_name(const char *names, int i, size_t *n_bytes)
+{
+    for (;; i--, names += *n_bytes + 1) {
+        *n_bytes = strcspn(names, "|");
+        if (i == 0) return names;
+        if (names[*n_bytes] == '\0') return NULL;
+    }
+}
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+typedef struct range {
+    double low, high;
+    bool open_low, open_high;
+} range;
+
+static range parse_range(const char *text)
+{
+    char open, close;
+    range r;
+    const int n = sscanf(text, "%c%lf, %lf%c", &open, &r.low, &r.high, &close);
+    assert(n == 4);
+    (void)n;
+    r.open_low = open == '(';
+    r.open_high = close == ')';
+    return r;
+}
+
+static bool is_inside(double x, const char *allowed)
+{
+    const range r = parse_range(allowed);
+    return (r.open_low ? x > r.low : x >= r.low) && (r.open_high ? x < r.high : x <= r.high);
+}
+
+/* "model.heads = x: a whole number in [1, 1024] is needed", after the place it was read at. */
+static weft_status wrong_value(const char *where, const key *k, const char *value)
+{
+    static const char *const kinds[] = { [INTEGER] = "a whole number in ",
+                                         [REAL] = "a number in ",
+                                         [BOOL] = "true or false",
+                                         [CHOICE] = "one of " };
+    return weft_error(WEFT_ERR_INPUT, "%s%s = %s: %s%s is needed", where, k->name, value,
+                      kinds[k->type], k->allowed != NULL ? k->allowed : "");
+}
+
+static bool parse_integer(const char *value, int64_t *x)
+{
+    char *end;
+    errno = 0;
+    const long long parsed = strtoll(value, &end, 10);
+    *x = parsed;
+    return end != value && *end == '\0' && errno == 0;
+}
+
+static bool parse_real(const char *value, double *x)
+{
+    char *end;
+    if (strspn(value, "+-.eE0123456789") != strlen(value)) return false; /* no inf, nan, 0x1p3 */
+    *x = strtod(value, &end);
+    return end != value && *end == '\0' && isfinite(*x);
+}
+
+static bool parse_choice(const key *k, const char *value, int *x)
+{
+    size_t n_bytes;
+    const char *name;
+    for (int i = 0; (name = choice_name(k->allowed, i, &n_bytes)) != NULL; i++) {
+        if (strlen(value) != n_bytes || memcmp(value, name, n_bytes) != 0) continue;
+        *x = k->first + i;
+        return true;
+    }
+    return false;
+}
+
+/* A text must survive being written and read: no control characters, no comment of inih's, no white
+ * space at its ends, and short enough for a line. */
+static weft_status set_text(char *field, const key *k, const char *value, const char *where)
+{
+    const size_t n_bytes = strlen(value);
+    if (n_bytes >= WEFT_CONFIG_TEXT) {
+        return weft_error(WEFT_ERR_INPUT, "%s%s has %zu bytes, at most %d are allowed", where,
+                          k->name, n_bytes, WEFT_CONFIG_TEXT - 1);
+    }
+    bool bad = value[0] == ' ' || value[0] == ';' || (n_bytes > 0 && value[n_bytes - 1] == ' ');
+    bad = bad || strstr(value, " ;") != NULL || weft_utf8_check(value, n_bytes) != n_bytes;
+    for (size_t i = 0; i < n_bytes; i++) {
+        bad = bad || (unsigned char)value[i] < 0x20 || value[i] == 0x7F;
+    }
+    if (bad) {
+        return weft_error(WEFT_ERR_INPUT,
+                          "%s%s: a text is UTF-8 without control characters, without spaces at its "
+                          "ends and without \" ;\"",
+                          where, k->name);
+    }
+    memcpy(field, value, n_bytes + 1);
+    return WEFT_OK;
+}
+
+static weft_status set_value(weft_config *config, const key *k, const char *value,
+                             const char *where)
+{
+    char *field = (char *)config + k->offset;
+    int64_t integer;
+    double real;
+    int choice;
+    switch (k->type) {
+    case INTEGER:
+        if (!parse_integer(value, &integer) || !is_inside((double)integer, k->allowed)) break;
+        memcpy(field, &integer, sizeof integer);
+        return WEFT_OK;
+    case REAL:
+        if (!parse_real(value, &real) || !is_inside(real, k->allowed)) break;
+        memcpy(field, &real, sizeof real);
+        return WEFT_OK;
+    case BOOL:
+        if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0) break;
+        *(bool *)field = value[0] == 't';
+        return WEFT_OK;
+    case CHOICE:
+        if (!parse_choice(k, value, &choice)) break;
+        memcpy(field, &choice, sizeof choice);
+        return WEFT_OK;
+    case TEXT:
+    case PATH: return set_text(field, k, value, where);
+    }
+    return wrong_value(where, k, value);
+}
+
+void weft_config_init(weft_config *config)
+{
+    memset(config, 0, sizeof *config);
+    for (int i = 0; i < N_KEYS; i++) {
+        const weft_status status = set_value(config, &keys[i], keys[i].preset, "");
+        assert(status == WEFT_OK);
+        (void)status;
+    }
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+static const key *find_key(const char *name)
+{
+    for (int i = 0; i < N_KEYS; i++) {
+        if (strcmp(keys[i].name, name) == 0) return &keys[i];
+    }
+    return NULL;
+}
+
+/* The nearest key by its whole name; but a key of the same name in another section comes first. */
+static weft_status unknown_key(const char *where, const char *name)
+{
+    weft_nearest nearest = weft_nearest_init(name);
+    const char *dot = strchr(name, '.');
+    for (int i = 0; i < N_KEYS; i++) weft_nearest_offer(&nearest, keys[i].name);
+    for (int i = 0; i < N_KEYS && dot != NULL; i++) {
+        if (strcmp(keys[i].name + section_bytes(&keys[i]), dot) == 0) nearest.name = keys[i].name;
+    }
+    return weft_error(WEFT_ERR_INPUT, "%sunknown key %s%s%s%s", where, name,
+                      nearest.name != NULL ? " (did you mean " : "",
+                      nearest.name != NULL ? nearest.name : "", nearest.name != NULL ? "?)" : "");
+}
+
+static bool is_section(const char *name)
+{
+    for (int i = 0; i < N_KEYS; i++) {
+        const size_t n_bytes = section_bytes(&keys[i]);
+        if (strlen(name) == n_bytes && memcmp(keys[i].name, name, n_bytes) == 0) return true;
+    }
+    return false;
+}
+
+static weft_status unknown_section(const char *where, const char *name)
+{
+    static const char *const sections[] = { "data", "model", "train", "optim" };
+    weft_nearest nearest = weft_nearest_init(name);
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
+        weft_nearest_offer(&nearest, sections[i]);
+    }
+    if (nearest.name != NULL) {
+        return weft_error(WEFT_ERR_INPUT, "%sunknown section [%s] (did you mean [%s]?)", where,
+                          name, nearest.name);
+    }
+    return weft_error(WEFT_ERR_INPUT,
+                      "%sunknown section [%s]: there are [data], [model], [train] "
+                      "and [optim]",
+                      where, name);
+}
+
+/* ---- INI files ------------------------------------------------------------------------------- */
+
+/* What inih is at: it asks for lines and hands over keys, both through this. */
+typedef struct reader {
+    weft_config *config;
+    const char *name;  /* of the file, for messages */
+    weft_lines *lines; /* a file, or NULL: */
+    const char *text;  /* the rest of a text in memory */
+    int line;          /* number of the present line */
+    int seen[N_KEYS];  /* line of each key, 0 before it came */
+    weft_status status;
+    char where[WEFT_CONFIG_TEXT + 32];
+} reader;
+
+static weft_status fail_at(reader *r, const char *what)
+{
+    return r->status = weft_error(WEFT_ERR_INPUT, "%s%s", r->where, what);
+}
+
+/* The next line and its length; NULL at the end or after an error in r->status. */
+static const char *take_line(reader *r, size_t *n_bytes)
+{
+    const char *line = NULL;
+    if (r->lines != NULL) {
+        r->status = weft_lines_next(r->lines, &line, n_bytes);
+    } else if (*r->text != '\0') {
+        line = r->text;
+        *n_bytes = strcspn(line, "\n");
+        r->text += *n_bytes + (line[*n_bytes] == '\n');
+    }
+    if (line == NULL) return NULL;
+    r->line++;
+    snprintf(r->where, sizeof r->where, "%.*s:%d: ", WEFT_CONFIG_TEXT, r->name, r->line);
+    return line;
+}
+
+/* inih calls no handler for a section without keys, and reads over what follows its bracket. */
+static weft_status check_section(reader *r, const char *line)
+{
+    char name[64];
+    const size_t n_bytes = strcspn(line + 1, "]");
+    const char *rest = line + 1 + n_bytes;
+    if (*rest != ']') return fail_at(r, "a section is [name]: the ] is missing");
+    rest += 1 + strspn(rest + 1, " \t\r");
+    if (*rest != '\0' && *rest != ';' && *rest != '#' && *rest != '\n') {
+        return fail_at(r, "text after a section's ]");
+    }
+    snprintf(name, sizeof name, "%.*s", (int)(n_bytes < 63 ? n_bytes : 63), line + 1);
+    return is_section(name) ? WEFT_OK : (r->status = unknown_section(r->where, name));
+}
+
+/* For inih: the next line with its end. Leading space goes, for inih takes an indented line for
+ * more of the value before it. */
+static char *read_line(char *line, int room, void *user)
+{
+    reader *r = user;
+    size_t n_bytes = 0;
+    if (r->status != WEFT_OK) return NULL;
+    const char *text = take_line(r, &n_bytes);
+    if (text == NULL) return NULL;
+    const size_t indent = strspn(text, " \t");
+    text += indent;
+    n_bytes -= indent < n_bytes ? indent : n_bytes;
+    if (n_bytes + 2 > (size_t)room) {
+        char what[80];
+        snprintf(what, sizeof what, "a line of %zu bytes; at most %d are read", n_bytes, room - 2);
+        fail_at(r, what);
+        return NULL;
+    }
+    memcpy(line, text, n_bytes);
+    line[n_bytes] = '\n';
+    line[n_bytes + 1] = '\0';
+    if (line[0] == '[' && check_section(r, line) != WEFT_OK) return NULL;
+    return line;
+}
+
+/* For inih: a key and its value. Returns 0 after an error. */
+static int take_key(void *user, const char *section, const char *name, const char *value)
+{
+    reader *r = user;
+    char full[160];
+    if (r->status != WEFT_OK) return 0;
+    if (section[0] == '\0') {
+        fail_at(r, "a key before the first [section]");
+        return 0;
+    }
+    snprintf(full, sizeof full, "%s.%s", section, name);
+    const key *k = find_key(full);
+    if (k == NULL) {
+        r->status = unknown_key(r->where, full);
+        return 0;
+    }
+    int *seen = &r->seen[k - keys];
+    if (*seen != 0) {
+        r->status =
+            weft_error(WEFT_ERR_INPUT, "%s%s was given in line %d already", r->where, full, *seen);
+        return 0;
+    }
+    *seen = r->line;
+    r->status = set_value(r->config, k, value, r->where);
+    return r->status == WEFT_OK;
+}
+
+/* Read all lines into a copy, so that an error leaves `config` as it was. */
+static weft_status read_all(weft_config *config, reader *r)
+{
+    weft_config copy = *config;
+    r->config = &copy;
+    const int wrong_line = ini_parse_stream(read_line, r, take_key, r);
+    if (r->status != WEFT_OK && (wrong_line <= 0 || wrong_line >= r->line)) return r->status;
+    if (wrong_line > 0) {
+        return weft_error(WEFT_ERR_INPUT, "%s:%d: neither [section] nor key = value", r->name,
+                          wrong_line);
+    }
+    if (wrong_line < 0) return weft_error(WEFT_ERR_MEMORY, "%s: out of memory", r->name);
+    *config = copy;
+    return WEFT_OK;
+}
+
+weft_status weft_config_read(weft_config *config, const char *path)
+{
+    reader r = { .name = path };
+    weft_status status = weft_lines_open(path, &r.lines);
+    if (status != WEFT_OK) return status;
+    status = read_all(config, &r);
+    weft_lines_free(r.lines);
+    return status;
+}
+
+weft_status weft_config_parse(weft_config *config, const char *text, const char *name)
+{
+    reader r = { .name = name, .text = text };
+    return read_all(config, &r);
+}
+
+weft_status weft_config_set(weft_config *config, const char *assignment)
+{
+    char name[96];
+    const size_t n_bytes = strcspn(assignment, "=");
+    if (assignment[n_bytes] != '=' || n_bytes == 0) {
+        return weft_error(WEFT_ERR_INPUT, "--set %s: section.key=value is needed", assignment);
+    }
+    snprintf(name, sizeof name, "%.*s", (int)(n_bytes < 95 ? n_bytes : 95), assignment);
+    const key *k = find_key(name);
+    if (k == NULL) return unknown_key("--set: ", name);
+    return set_value(config, k, assignment + n_bytes + 1, "--set: ");
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* The shortest of 15 to 17 digits that is read back as the same number. */
+static weft_status append_real(weft_text_buffer *out, double x)
+{
+    char text[32];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        if (strtod(text, NULL) == x) break;
+    }
+    return weft_text_append(out, "%s", text);
+}
+
+static weft_status append_value(weft_text_buffer *out, const weft_config *config, const key *k)
+{
+    const char *field = (const char *)config + k->offset;
+    int64_t integer;
+    double real;
+    int choice;
+    size_t n_bytes;
+    const char *name;
+    switch (k->type) {
+    case INTEGER:
+        memcpy(&integer, field, sizeof integer);
+        return weft_text_append(out, "%lld", (long long)integer);
+    case REAL: memcpy(&real, field, sizeof real); return append_real(out, real);
+    case BOOL: return weft_text_append(out, "%s", *(const bool *)field ? "true" : "false");
+    case CHOICE:
+        memcpy(&choice, field, sizeof choice);
+        name = choice_name(k->allowed, choice - k->first, &n_bytes);
+        assert(name != NULL);
+        return weft_text_append(out, "%.*s", (int)n_bytes, name);
+    case TEXT:
+    case PATH: break;
+    }
+    return weft_text_append(out, "%s", field);
+}
+
+static bool begins_section(int i)
+{
+    const size_t n_bytes = section_bytes(&keys[i]);
+    return i == 0 || strncmp(keys[i].name, keys[i - 1].name, n_bytes + 1) != 0;
+}
+
+char *weft_config_text(const weft_config *config, bool with_paths)
+{
+    weft_text_buffer out = { 0 };
+    weft_status status = WEFT_OK;
+    for (int i = 0; i < N_KEYS && status == WEFT_OK; i++) {
+        const key *k = &keys[i];
+        const int n_section = (int)section_bytes(k);
+        if (begins_section(i)) {
+            status = weft_text_append(&out, "%s[%.*s]\n", i > 0 ? "\n" : "", n_section, k->name);
+        }
+        if (k->type == PATH && !with_paths) continue;
+        if (status == WEFT_OK) status = weft_text_append(&out, "%s = ", k->name + n_section + 1);
+        if (status == WEFT_OK) status = append_value(&out, config, k);
+        if (status == WEFT_OK) status = weft_text_append(&out, "\n");
+    }
+    if (status == WEFT_OK) return out.text;
+    weft_text_release(&out);
+    return NULL;
+}
+
+/* A row of the reference; the bars between choices are written as commas. */
+static weft_status append_row(weft_text_buffer *out, const key *k)
+{
+    static const char *const types[] = { "whole number", "number", "true or false",
+                                         "text",         "path",   "" };
+    weft_status status =
+        weft_text_append(out, "| `%s` | %s", k->name + section_bytes(k) + 1, types[k->type]);
+    if (status == WEFT_OK && (k->type == INTEGER || k->type == REAL)) {
+        status = weft_text_append(out, " in %s", k->allowed);
+    }
+    size_t n_bytes;
+    const char *name;
+    for (int i = 0; k->type == CHOICE && status == WEFT_OK; i++) {
+        if ((name = choice_name(k->allowed, i, &n_bytes)) == NULL) break;
+        status = weft_text_append(out, "%s`%.*s`", i > 0 ? ", " : "", (int)n_bytes, name);
+    }
+    if (status != WEFT_OK) return status;
+    return weft_text_append(out, " | %s | %s |\n", k->preset, k->help);
+}
+
+char *weft_config_reference(void)
+{
+    weft_text_buffer out = { 0 };
+    weft_status status = weft_text_append(
+        &out,
+        "# Configuration\n\nA configuration is an INI file; `--set section.key=value` overrules "
+        "it. A key that is not\nhere is an error. Defaults are those of Vaswani et al. "
+        "(2017). Comments begin with `;`, or with `#` at\nthe start of a line; a line has at "
+        "most 198 bytes.\n");
+    for (int i = 0; i < N_KEYS && status == WEFT_OK; i++) {
+        if (begins_section(i)) {
+            status = weft_text_append(&out,
+                                      "\n## [%.*s]\n\n| key | value | default | meaning |\n"
+                                      "|---|---|---|---|\n",
+                                      (int)section_bytes(&keys[i]), keys[i].name);
+        }
+        if (status == WEFT_OK) status = append_row(&out, &keys[i]);
+    }
+    if (status == WEFT_OK) return out.text;
+    weft_text_release(&out);
+    return NULL;
+}

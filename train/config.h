@@ -1,0 +1,114 @@
+/* config.h - everything that decides a training run, as plain fields.
+ *
+ * One table in config.c describes every key: it serves parsing, checking, `--set`, the text that
+ * goes into a checkpoint, and docs/configuration.md, which has the meaning of each field. Defaults
+ * are those of "Attention Is All You Need" (Vaswani et al. 2017). */
+#ifndef WEFT_TRAIN_CONFIG_H
+#define WEFT_TRAIN_CONFIG_H
+
+#include "../autograd/autograd.h"
+#include "../core/core.h"
+
+/* Room for a text or path with its zero byte. A line of a configuration file has at most 198 bytes
+ * (a limit of inih), so a longer path could not be read back. */
+enum { WEFT_CONFIG_TEXT = 176 };
+
+typedef enum weft_config_vocab { WEFT_CONFIG_WORD, WEFT_CONFIG_CHAR } weft_config_vocab;
+typedef enum weft_config_words { WEFT_CONFIG_SPACE, WEFT_CONFIG_PUNCT } weft_config_words;
+typedef enum weft_config_model {
+    WEFT_CONFIG_ENCODER_DECODER,
+    WEFT_CONFIG_DECODER_ONLY
+} weft_config_model;
+typedef enum weft_config_norm { WEFT_CONFIG_POST_NORM, WEFT_CONFIG_PRE_NORM } weft_config_norm;
+typedef enum weft_config_position {
+    WEFT_CONFIG_SINUSOIDAL,
+    WEFT_CONFIG_LEARNED
+} weft_config_position;
+typedef enum weft_config_tie {
+    WEFT_CONFIG_TIE_NONE,
+    WEFT_CONFIG_TIE_TARGET, /* target embedding and output projection (Press & Wolf 2017) */
+    WEFT_CONFIG_TIE_ALL     /* the source embedding too */
+} weft_config_tie;
+typedef enum weft_config_init {
+    WEFT_CONFIG_XAVIER, /* each [D, D] block of in_proj by itself, as the paper's reference */
+    WEFT_CONFIG_XAVIER_STACKED, /* over [3D, D], as nn.Transformer */
+    WEFT_CONFIG_NORMAL          /* N(0, 0.02), as GPT-2 */
+} weft_config_init_kind;
+typedef enum weft_config_attention { WEFT_CONFIG_FULL } weft_config_attention;
+typedef enum weft_config_optim {
+    WEFT_CONFIG_ADAM,
+    WEFT_CONFIG_ADAMW,
+    WEFT_CONFIG_SGD
+} weft_config_optim;
+typedef enum weft_config_schedule {
+    WEFT_CONFIG_NOAM,
+    WEFT_CONFIG_INVERSE_SQRT,
+    WEFT_CONFIG_COSINE,
+    WEFT_CONFIG_LINEAR,
+    WEFT_CONFIG_CONSTANT
+} weft_config_schedule;
+
+typedef struct weft_config {
+    struct {
+        char train[WEFT_CONFIG_TEXT], valid[WEFT_CONFIG_TEXT], test[WEFT_CONFIG_TEXT]; /* paths */
+        char src[WEFT_CONFIG_TEXT], tgt[WEFT_CONFIG_TEXT]; /* suffixes; "" for one .tsv */
+        char task[WEFT_CONFIG_TEXT];                       /* "" for files */
+        weft_config_vocab vocab;
+        weft_config_words tokenise;
+        bool lowercase, joint_vocab;
+        int64_t min_count, max_vocab, max_length, train_size, valid_size;
+    } data;
+    struct {
+        weft_config_model kind;
+        int64_t d_model, ffn, heads, encoder_layers, decoder_layers, max_positions;
+        double dropout, attention_dropout, activation_dropout;
+        weft_activation activation;
+        weft_config_norm norm;
+        weft_norm_kind norm_kind;
+        double norm_eps;
+        bool final_norm, embed_scale;
+        weft_config_position position;
+        weft_config_tie tie;
+        weft_config_init_kind init;
+        weft_config_attention attention;
+    } model;
+    struct {
+        double max_minutes;
+        int64_t max_updates, batch_tokens, seed, accumulate, log_every, validate_every,
+            checkpoint_every, keep, max_decode_length, patience;
+        double label_smoothing, target_exact;
+        bool check_finite;
+    } train;
+    struct {
+        weft_config_optim kind;
+        weft_config_schedule schedule;
+        double lr, lr_end, beta1, beta2, eps, momentum, weight_decay, clip;
+        int64_t warmup;
+    } optim;
+} weft_config;
+
+/** Every key at its default. */
+void weft_config_init(weft_config *config);
+
+/** Read an INI file on top of `config`. Strict: an unknown section or key (with the nearest known
+ *  one), a key given twice, a value of the wrong type or out of range is WEFT_ERR_INPUT with file,
+ *  line, key and what is allowed. After an error `config` is as it was. */
+weft_status weft_config_read(weft_config *config, const char *path) WEFT_MUST_CHECK;
+/** The same from text in memory; `name` stands for the file in messages. */
+weft_status weft_config_parse(weft_config *config, const char *text,
+                              const char *name) WEFT_MUST_CHECK;
+/** One assignment, "section.key=value", as the option --set has it. */
+weft_status weft_config_set(weft_config *config, const char *assignment) WEFT_MUST_CHECK;
+
+/** Do the values fit together? WEFT_ERR_INPUT with a sentence that names the keys. */
+weft_status weft_config_check(const weft_config *config) WEFT_MUST_CHECK;
+
+/** The resolved configuration as an INI text that weft_config_parse reads back to equal values, in
+ *  the table's order; on the heap (weft_free), NULL without memory. Without paths it is what a
+ *  checkpoint holds: equal runs give equal text wherever their files lie. */
+char *weft_config_text(const weft_config *config, bool with_paths) WEFT_MUST_CHECK;
+
+/** docs/configuration.md: every key with type, range, default and meaning; on the heap. */
+char *weft_config_reference(void) WEFT_MUST_CHECK;
+
+#endif

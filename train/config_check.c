@@ -1,0 +1,109 @@
+/* config_check.c - do the values of a configuration fit together? */
+#include "train/config.h"
+
+static weft_status check_data(const weft_config *config)
+{
+    const bool files = config->data.train[0] != '\0', task = config->data.task[0] != '\0';
+    const bool src = config->data.src[0] != '\0', tgt = config->data.tgt[0] != '\0';
+    if (!files && !task) {
+        return weft_error(WEFT_ERR_INPUT, "nothing to train on: set data.train or data.task");
+    }
+    if (files && task) {
+        return weft_error(WEFT_ERR_INPUT, "data.train = %s and data.task = %s: only one of the two",
+                          config->data.train, config->data.task);
+    }
+    if (src != tgt) {
+        return weft_error(WEFT_ERR_INPUT, "data.%s is set without data.%s", src ? "src" : "tgt",
+                          src ? "tgt" : "src");
+    }
+    return WEFT_OK;
+}
+
+static weft_status check_model(const weft_config *config)
+{
+    const long long D = config->model.d_model, H = config->model.heads;
+    const long long n_positions = config->model.max_positions;
+    if (D % H != 0) {
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.d_model = %lld must be divisible by model.heads = "
+                          "%lld",
+                          D, H);
+    }
+    if (config->model.position == WEFT_CONFIG_SINUSOIDAL && D % 2 != 0) {
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.d_model = %lld must be even: model.position = "
+                          "sinusoidal has a sine and a cosine of each frequency",
+                          D);
+    }
+    if (config->model.position == WEFT_CONFIG_LEARNED) {
+        /* one more for the token that begins or ends a sentence */
+        const long long n_data = config->data.max_length + 1;
+        const long long n_decode = config->train.max_decode_length + 1;
+        if (n_data > n_positions || n_decode > n_positions) {
+            return weft_error(WEFT_ERR_INPUT,
+                              "model.max_positions = %lld is too small for learned positions: %s "
+                              "needs %lld",
+                              n_positions,
+                              n_data > n_positions ? "data.max_length" : "train.max_decode_length",
+                              n_data > n_positions ? n_data : n_decode);
+        }
+    }
+    if (config->model.tie == WEFT_CONFIG_TIE_ALL && !config->data.joint_vocab &&
+        config->model.kind == WEFT_CONFIG_ENCODER_DECODER) {
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.tie = all needs data.joint_vocab = true: one matrix "
+                          "cannot serve two vocabularies");
+    }
+    return WEFT_OK;
+}
+
+static weft_status check_training(const weft_config *config)
+{
+    const long long n_updates = config->train.max_updates, n_warmup = config->optim.warmup;
+    const weft_config_schedule schedule = config->optim.schedule;
+    if (n_updates == 0 && config->train.max_minutes == 0 && config->train.target_exact == 0 &&
+        config->train.patience == 0) {
+        return weft_error(WEFT_ERR_INPUT,
+                          "training would never end: set train.max_updates, "
+                          "train.max_minutes, train.target_exact or train.patience");
+    }
+    if ((schedule == WEFT_CONFIG_COSINE || schedule == WEFT_CONFIG_LINEAR) &&
+        n_warmup >= n_updates) {
+        return weft_error(WEFT_ERR_INPUT,
+                          "optim.warmup = %lld must be below train.max_updates = "
+                          "%lld, where optim.schedule = %s ends",
+                          n_warmup, n_updates,
+                          schedule == WEFT_CONFIG_COSINE ? "cosine" : "linear");
+    }
+    if ((schedule == WEFT_CONFIG_NOAM || schedule == WEFT_CONFIG_INVERSE_SQRT) && n_warmup == 0) {
+        return weft_error(WEFT_ERR_INPUT, "optim.warmup must be at least 1 for optim.schedule = %s",
+                          schedule == WEFT_CONFIG_NOAM ? "noam" : "inverse_sqrt");
+    }
+    if (config->optim.lr_end > config->optim.lr) {
+        return weft_error(WEFT_ERR_INPUT, "optim.lr_end = %g must not be above optim.lr = %g",
+                          config->optim.lr_end, config->optim.lr);
+    }
+    if (config->optim.weight_decay > 0 && config->optim.kind == WEFT_CONFIG_ADAM) {
+        return weft_error(WEFT_ERR_INPUT, "optim.weight_decay = %g needs optim.kind = adamw or sgd",
+                          config->optim.weight_decay);
+    }
+    if (config->optim.momentum > 0 && config->optim.kind != WEFT_CONFIG_SGD) {
+        return weft_error(WEFT_ERR_INPUT, "optim.momentum = %g needs optim.kind = sgd",
+                          config->optim.momentum);
+    }
+    const bool validates = config->data.valid[0] != '\0' || config->data.task[0] != '\0';
+    if (!validates && (config->train.target_exact > 0 || config->train.patience > 0)) {
+        return weft_error(WEFT_ERR_INPUT,
+                          "train.%s needs data.valid: there is nothing to validate on",
+                          config->train.target_exact > 0 ? "target_exact" : "patience");
+    }
+    return WEFT_OK;
+}
+
+weft_status weft_config_check(const weft_config *config)
+{
+    weft_status status = check_data(config);
+    if (status == WEFT_OK) status = check_model(config);
+    if (status == WEFT_OK) status = check_training(config);
+    return status;
+}
