@@ -63,9 +63,9 @@ static int sync_again(int fd)
 }
 
 /* What the user can mend (a wrong path) is his input; the rest is the system's failure. */
-static weft_status system_error(const char *path, const char *what)
+weft_status weft_file_status(int error)
 {
-    switch (errno) {
+    switch (error) {
     case ENOENT:
     case ENOTDIR:
     case EISDIR:
@@ -74,12 +74,16 @@ static weft_status system_error(const char *path, const char *what)
     case EROFS:
     case ELOOP:
     case ENAMETOOLONG:
-    case EEXIST:
-        return weft_error(WEFT_ERR_INPUT, "%s: cannot %s: %s", path, what, strerror(errno));
-    case ENOMEM:
-        return weft_error(WEFT_ERR_MEMORY, "%s: cannot %s: %s", path, what, strerror(errno));
-    default: return weft_error(WEFT_ERR_IO, "%s: cannot %s: %s", path, what, strerror(errno));
+    case EEXIST: return WEFT_ERR_INPUT;
+    case ENOMEM: return WEFT_ERR_MEMORY;
+    default: return WEFT_ERR_IO;
     }
+}
+
+static weft_status system_error(const char *path, const char *what)
+{
+    const int error = errno;
+    return weft_error(weft_file_status(error), "%s: cannot %s: %s", path, what, strerror(error));
 }
 
 /* ---- reading ------------------------------------------------------------------------------------- */

@@ -22,6 +22,10 @@ extern const weft_io weft_io_system;
 /** For tests: use these calls from now on; NULL puts the system's back. */
 void weft_io_use(const weft_io *io);
 
+/** Whose fault an errno is: WEFT_ERR_INPUT where another path would help (missing, a directory,
+ *  forbidden ...), WEFT_ERR_MEMORY, else WEFT_ERR_IO. */
+weft_status weft_file_status(int error);
+
 /** The whole of a regular file, in new memory (weft_free). */
 weft_status weft_file_read(const char *path, uint8_t **bytes, size_t *n_bytes) WEFT_MUST_CHECK;
 

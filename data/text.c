@@ -58,11 +58,14 @@ static weft_status open_file(weft_lines *lines)
 {
     if (strcmp(lines->path, "-") == 0) return WEFT_OK;
     const int fd = open(lines->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return weft_error(WEFT_ERR_IO, "%s: %s", lines->path, strerror(errno));
+    if (fd < 0) {
+        const int error = errno;
+        return weft_error(weft_file_status(error), "%s: %s", lines->path, strerror(error));
+    }
     struct stat info;
     if (fstat(fd, &info) == 0 && S_ISDIR(info.st_mode)) {
         close(fd);
-        return weft_error(WEFT_ERR_IO, "%s is a directory, not a file of text", lines->path);
+        return weft_error(WEFT_ERR_INPUT, "%s is a directory, not a file of text", lines->path);
     }
     lines->gz = gzdopen(fd, "rb");
     if (!lines->gz) {

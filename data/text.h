@@ -10,8 +10,9 @@
 typedef struct weft_lines weft_lines;
 
 /** Open a file, plain or gzip (found out from its content; a name that ends in ".gz" must hold
- *  gzip). "-" is the standard input, plain only, read as it arrives. WEFT_ERR_IO when it cannot
- *  be opened, WEFT_ERR_FORMAT for a .gz that is none; *lines is then NULL. */
+ *  gzip). "-" is the standard input, plain only, read as it arrives. WEFT_ERR_INPUT where there
+ *  is no such file, or it is a directory or forbidden; WEFT_ERR_FORMAT for a .gz that is none;
+ *  WEFT_ERR_IO, WEFT_ERR_MEMORY. *lines is then NULL. */
 weft_status weft_lines_open(const char *path, weft_lines **lines) WEFT_MUST_CHECK;
 void weft_lines_free(weft_lines *lines); /* NULL is allowed */
 

@@ -92,9 +92,9 @@ START_TEST(a_file_that_cannot_be_read)
 {
     int64_t n;
     const char *missing = temp_path("missing.tsv");
-    ck_assert_int_eq(read_all(missing, &n), WEFT_ERR_IO);
+    ck_assert_int_eq(read_all(missing, &n), WEFT_ERR_INPUT);
     ck_assert_str_eq(weft_message(), EXPECT("%s: No such file or directory", missing));
-    ck_assert_int_eq(read_all(temp_dir, &n), WEFT_ERR_IO);
+    ck_assert_int_eq(read_all(temp_dir, &n), WEFT_ERR_INPUT);
     ck_assert_str_eq(weft_message(), EXPECT("%s is a directory, not a file of text", temp_dir));
     const char *fake = temp_text("fake.gz", "not compressed\n");
     ck_assert_int_eq(read_all(fake, &n), WEFT_ERR_FORMAT);
@@ -237,7 +237,7 @@ START_TEST(pairs_from_two_files)
     check_pair(corpus, 0, "one", "eins");
     check_pair(corpus, 1, "two", "zwei");
 
-    ck_assert_int_eq(weft_corpus_read_parallel(corpus, prefix, "en", "fr"), WEFT_ERR_IO);
+    ck_assert_int_eq(weft_corpus_read_parallel(corpus, prefix, "en", "fr"), WEFT_ERR_INPUT);
     ck_assert_str_eq(weft_message(), EXPECT("%s.fr: No such file or directory (nor is there "
                                             "%s.fr.gz)",
                                             prefix, prefix));

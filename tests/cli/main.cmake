@@ -1,0 +1,19 @@
+# The program itself: help, version, mistakes.
+include(${CMAKE_CURRENT_LIST_DIR}/expect.cmake)
+
+expect(CODE 0 OUT_HAS "^usage: weft COMMAND.*\n  score  .*Exit codes: 0 done" ARGS --help)
+expect(CODE 0 OUT_HAS "^usage: weft COMMAND" ARGS -h)
+expect(CODE 0 OUT_HAS "^weft [0-9]+\\.[0-9]+\\.[0-9]+\n$" ARGS --version)
+expect(CODE 2 ERR "weft: a command is needed\nTry: weft --help\n")
+expect(CODE 2 ERR "weft: unknown command scroe (did you mean score?)\nTry: weft --help\n" ARGS scroe)
+expect(CODE 2 ERR "weft: unknown command xyzzyplugh\nTry: weft --help\n" ARGS xyzzyplugh)
+expect(CODE 2 ERR "weft: unknown command --score (did you mean score?)\nTry: weft --help\n" ARGS --score)
+
+# Nothing is lost in silence when the output cannot be written.
+if(EXISTS /dev/full)
+  execute_process(COMMAND ${WEFT} --help OUTPUT_FILE /dev/full RESULT_VARIABLE code
+                  ERROR_VARIABLE err)
+  if(NOT code EQUAL 3 OR NOT err STREQUAL "weft: the standard output could not be written\n")
+    message(SEND_ERROR "a full disk: exit code ${code}, ${err}")
+  endif()
+endif()

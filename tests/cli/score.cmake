@@ -1,0 +1,53 @@
+# weft score: sacreBLEU's lines, and mistakes.
+include(${CMAKE_CURRENT_LIST_DIR}/expect.cmake)
+
+# The line of expected.json for every corpus, with as many references as it has.
+file(READ ${golden}/expected.json expected)
+string(JSON n LENGTH "${expected}")
+math(EXPR last "${n} - 1")
+file(STRINGS ${SOURCE}/core/core.h version REGEX "define WEFT_VERSION")
+string(REGEX REPLACE ".*\"(.*)\".*" "\\1" version "${version}")
+foreach(i RANGE ${last})
+  string(JSON name MEMBER "${expected}" ${i})
+  string(JSON line GET "${expected}" ${name} line)
+  file(GLOB refs ${golden}/${name}.ref?)
+  list(SORT refs)
+  list(LENGTH refs n_refs)
+  list(TRANSFORM refs PREPEND "--ref=")
+  expect(CODE 0 STDIN ${golden}/${name}.hyp ARGS score ${refs}
+         OUT "${line}\nBLEU|nrefs:${n_refs}|case:mixed|eff:no|tok:13a|smooth:exp|version:weft-${version}\n")
+endforeach()
+
+set(hyp ${golden}/de.p35.hyp)
+set(ref ${golden}/de.p35.ref0)
+expect(CODE 0 STDIN ${hyp} ARGS score --ref ${ref} --metric chrf
+       OUT "chrF2 = 65.62\nchrF2|nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:weft-${version}\n")
+expect(CODE 0 STDIN ${hyp} ARGS score --ref ${ref} --metric chrf --lowercase
+       OUT "chrF2 = 65.80\nchrF2|nrefs:1|case:lc|eff:yes|nc:6|nw:0|space:no|version:weft-${version}\n")
+expect(CODE 0 STDIN ${hyp} ARGS score --lowercase --metric exact --ref ${hyp}
+       OUT_HAS "^exact match: 100.00 % \\([0-9]+ of [0-9]+\\)\nexact\\|nrefs:1\\|case:lc\\|")
+expect(CODE 0 OUT_HAS "^usage: weft score --ref FILE.*--lowercase" ARGS score --help)
+
+# Mistakes: one sentence, exit code 2.
+set(try "\nTry: weft score --help\n")
+expect(CODE 2 ERR "weft score: a reference is needed: --ref FILE\n" ARGS score)
+expect(CODE 2 ERR "weft score: unknown option --lowercsae (did you mean --lowercase?)${try}" ARGS score --lowercsae)
+expect(CODE 2 ERR "weft score: unknown option --metrik (did you mean --metric?)${try}" ARGS score --metrik=bleu)
+expect(CODE 2 ERR "weft score: unknown option -x${try}" ARGS score -x)
+expect(CODE 2 ERR "weft score: --ref needs a value${try}" ARGS score --ref)
+expect(CODE 2 ERR "weft score: --lowercase takes no value${try}" ARGS score --lowercase=yes)
+expect(CODE 2 ERR "weft score: --metric ble: one of bleu|chrf|exact is needed${try}" ARGS score --metric ble)
+expect(CODE 2 ERR "weft score: unexpected argument more${try}" ARGS score --ref a more)
+expect(CODE 2 ERR_HAS "^weft score: nofile: [^\n]*No such file[^\n]*\n$" ARGS score --ref nofile)
+
+file(WRITE ${WORK}/two "a\nb\n")
+file(WRITE ${WORK}/three "a\nb\nc\n")
+file(WRITE ${WORK}/none "")
+expect(CODE 2 STDIN ${WORK}/three ARGS score --ref two
+       ERR "weft score: line counts differ: the hypotheses 3, two 2\n")
+expect(CODE 2 STDIN ${WORK}/two ARGS score --ref two --ref three
+       ERR "weft score: line counts differ: the hypotheses 2, three 3\n")
+expect(CODE 2 ARGS score --ref none ERR "weft score: there are no hypotheses\n")
+execute_process(COMMAND printf "a\\n\\377\\n" OUTPUT_FILE ${WORK}/bytes)
+expect(CODE 2 STDIN ${WORK}/two ARGS score --ref bytes ERR_HAS "^weft score: bytes:2:[^\n]*UTF-8[^\n]*\n$")
+expect(CODE 2 STDIN ${WORK}/bytes ARGS score --ref two ERR_HAS "^weft score: [^\n]*:2:[^\n]*UTF-8[^\n]*\n$")

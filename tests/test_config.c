@@ -1,0 +1,333 @@
+/* precision: float. Configuration: the table, files, --set, the text for checkpoints, the checks. */
+#include "check_main.h"
+#include "core/nearest_internal.h"
+#include "train/config.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static weft_config defaults(void)
+{
+    weft_config config;
+    weft_config_init(&config);
+    return config;
+}
+
+/* `text` is refused with this message, and the configuration stays as it was. */
+static void assert_refused(const char *text, const char *message)
+{
+    weft_config config = defaults();
+    const weft_config before = config;
+    ck_assert_msg(weft_config_parse(&config, text, "a.ini") == WEFT_ERR_INPUT, "%s", text);
+    ck_assert_str_eq(weft_message(), message);
+    ck_assert(memcmp(&config, &before, sizeof config) == 0);
+}
+
+START_TEST(defaults_are_the_papers)
+{
+    const weft_config c = defaults();
+    ck_assert(c.model.kind == WEFT_CONFIG_ENCODER_DECODER && c.model.d_model == 512);
+    ck_assert(c.model.ffn == 2048 && c.model.heads == 8);
+    ck_assert(c.model.encoder_layers == 6 && c.model.decoder_layers == 6);
+    ck_assert(c.model.dropout == 0.1 && c.train.label_smoothing == 0.1);
+    ck_assert(c.model.norm == WEFT_CONFIG_POST_NORM && !c.model.final_norm);
+    ck_assert(c.model.activation == WEFT_RELU && c.model.norm_kind == WEFT_LAYER_NORM);
+    ck_assert(c.model.tie == WEFT_CONFIG_TIE_ALL && c.model.embed_scale);
+    ck_assert(c.optim.kind == WEFT_CONFIG_ADAM && c.optim.schedule == WEFT_CONFIG_NOAM);
+    ck_assert(c.optim.beta1 == 0.9 && c.optim.beta2 == 0.98 && c.optim.eps == 1e-9);
+    ck_assert(c.optim.warmup == 4000 && c.train.max_updates == 100000);
+}
+END_TEST
+
+START_TEST(files_are_read)
+{
+    weft_config c = defaults();
+    const char *text = "\xEF\xBB\xBF; a comment\n[data]\n  train = /a b/train.tsv.gz ; more\n"
+                       "vocab: char\r\n\n[model]  # here too\n   heads = 4\nactivation=gelu_tanh\n"
+                       "final_norm = true\ndropout = 2.5e-1\n[optim]\nkind=sgd";
+    ck_assert_msg(weft_config_parse(&c, text, "a.ini") == WEFT_OK, "%s", weft_message());
+    ck_assert_str_eq(c.data.train, "/a b/train.tsv.gz");
+    ck_assert(c.data.vocab == WEFT_CONFIG_CHAR && c.model.heads == 4 && c.model.final_norm);
+    ck_assert(c.model.activation == WEFT_GELU_TANH && c.model.dropout == 0.25);
+    ck_assert(c.optim.kind == WEFT_CONFIG_SGD && c.model.ffn == 2048);
+}
+END_TEST
+
+START_TEST(mistakes_name_file_line_and_key)
+{
+    assert_refused("[model]\nhaeds = 3\n",
+                   "a.ini:2: unknown key model.haeds (did you mean model.heads?)");
+    assert_refused("[train]\nwarmup = 3\n",
+                   "a.ini:2: unknown key train.warmup (did you mean optim.warmup?)");
+    assert_refused("[model]\nzzzzzzzzzzzzzzzzzzzzzzzz = 3\n",
+                   "a.ini:2: unknown key model.zzzzzzzzzzzzzzzzzzzzzzzz");
+    assert_refused("\n[modle]\n", "a.ini:2: unknown section [modle] (did you mean [model]?)");
+    assert_refused("[x1]", "a.ini:1: unknown section [x1]: there are [data], [model], [train] and "
+                           "[optim]");
+    assert_refused("[model]\n[model", "a.ini:2: a section is [name]: the ] is missing");
+    assert_refused("[model] heads = 8", "a.ini:1: text after a section's ]");
+    assert_refused("heads = 8", "a.ini:1: a key before the first [section]");
+    assert_refused("[model]\nheads 8\n", "a.ini:2: neither [section] nor key = value");
+    assert_refused("[model]\nheads 8\nheads = 0\n", "a.ini:2: neither [section] nor key = value");
+    assert_refused("[model]\nheads = 2\n\n  heads = 3\n",
+                   "a.ini:4: model.heads was given in line 2 already");
+}
+END_TEST
+
+START_TEST(wrong_values_say_what_is_allowed)
+{
+    assert_refused("[model]\nheads = 0",
+                   "a.ini:2: model.heads = 0: a whole number in [1, 1024] is needed");
+    assert_refused("[model]\nheads = 1025",
+                   "a.ini:2: model.heads = 1025: a whole number in [1, 1024] is needed");
+    assert_refused("[model]\nheads = 8.5",
+                   "a.ini:2: model.heads = 8.5: a whole number in [1, 1024] is needed");
+    assert_refused("[model]\nheads =",
+                   "a.ini:2: model.heads = : a whole number in [1, 1024] is needed");
+    assert_refused("[train]\nseed = 99999999999999999999",
+                   "a.ini:2: train.seed = 99999999999999999999: a whole number in "
+                   "[0, 9007199254740992] is needed");
+    assert_refused("[model]\ndropout = 1",
+                   "a.ini:2: model.dropout = 1: a number in [0, 1) is needed");
+    assert_refused("[model]\ndropout = nan",
+                   "a.ini:2: model.dropout = nan: a number in [0, 1) is needed");
+    assert_refused("[model]\ndropout = 0.1x",
+                   "a.ini:2: model.dropout = 0.1x: a number in [0, 1) is needed");
+    assert_refused("[optim]\neps = 0", "a.ini:2: optim.eps = 0: a number in (0, 1] is needed");
+    assert_refused("[optim]\nlr = 1e999",
+                   "a.ini:2: optim.lr = 1e999: a number in (0, 1e6] is needed");
+    assert_refused("[model]\nfinal_norm = yes",
+                   "a.ini:2: model.final_norm = yes: true or false is needed");
+    assert_refused("[optim]\nkind = adamx", "a.ini:2: optim.kind = adamx: one of adam|adamw|sgd is "
+                                            "needed");
+    assert_refused("[optim]\nkind = ada",
+                   "a.ini:2: optim.kind = ada: one of adam|adamw|sgd is needed");
+    assert_refused("[data]\ntask = \x01",
+                   "a.ini:2: data.task: a text is UTF-8 without control "
+                   "characters, without spaces at its ends and without \" ;\"");
+}
+END_TEST
+
+START_TEST(long_lines_are_refused)
+{
+    char text[400], path[WEFT_CONFIG_TEXT + 1], message[128];
+    memset(path, 'p', WEFT_CONFIG_TEXT);
+    path[WEFT_CONFIG_TEXT] = '\0';
+    snprintf(text, sizeof text, "[data]\ntrain = %s", path + 1); /* the longest */
+    weft_config c = defaults();
+    ck_assert_int_eq(weft_config_parse(&c, text, "a.ini"), WEFT_OK);
+    ck_assert_str_eq(c.data.train, path + 1);
+    snprintf(text, sizeof text, "[data]\ntrain = %s", path);
+    snprintf(message, sizeof message, "a.ini:2: data.train has %d bytes, at most %d are allowed",
+             WEFT_CONFIG_TEXT, WEFT_CONFIG_TEXT - 1);
+    assert_refused(text, message);
+    snprintf(text, sizeof text, "# %s%s\n", path, path);
+    assert_refused(text, "a.ini:1: a line of 354 bytes; at most 198 are read");
+}
+END_TEST
+
+START_TEST(a_file_is_read_or_refused)
+{
+    char path[] = "config-XXXXXX";
+    const int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    FILE *file = fdopen(fd, "w");
+    fputs("[model]\nheads = 2\nffn = \xFF\n", file);
+    fclose(file);
+    weft_config c = defaults();
+    ck_assert_int_eq(weft_config_read(&c, path), WEFT_ERR_INPUT);
+    ck_assert_msg(strstr(weft_message(), ":3") != NULL, "%s", weft_message());
+    ck_assert_int_eq(c.model.heads, 8);
+    file = fopen(path, "w");
+    fputs("[model]\nheads = 2\n", file);
+    fclose(file);
+    ck_assert_int_eq(weft_config_read(&c, path), WEFT_OK);
+    ck_assert_int_eq(c.model.heads, 2);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(weft_config_read(&c, path), WEFT_ERR_INPUT);
+    ck_assert(strstr(weft_message(), path) != NULL);
+}
+END_TEST
+
+START_TEST(set_overrules)
+{
+    weft_config c = defaults();
+    ck_assert_int_eq(weft_config_set(&c, "optim.lr=0.002"), WEFT_OK);
+    ck_assert_int_eq(weft_config_set(&c, "data.train=a=b"), WEFT_OK);
+    ck_assert(c.optim.lr == 0.002 && strcmp(c.data.train, "a=b") == 0);
+    static const char *const wrong[][2] = {
+        { "optim.lr", "--set optim.lr: section.key=value is needed" },
+        { "=3", "--set =3: section.key=value is needed" },
+        { "lr=3", "--set: unknown key lr" },
+        { "optim.rl=3", "--set: unknown key optim.rl (did you mean optim.lr?)" },
+        { "model.heads=-1", "--set: model.heads = -1: a whole number in [1, 1024] is needed" },
+        { "data.task= x", "--set: data.task: a text is UTF-8 without control characters, without "
+                          "spaces at its ends and without \" ;\"" },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ck_assert_int_eq(weft_config_set(&c, wrong[i][0]), WEFT_ERR_INPUT);
+        ck_assert_str_eq(weft_message(), wrong[i][1]);
+    }
+}
+END_TEST
+
+START_TEST(text_reads_back_to_equal_values)
+{
+    weft_config c = defaults(), back = defaults();
+    static const char *const assignments[] = {
+        "data.train=/x/train",   "data.src=en",
+        "data.tgt=de",           "model.kind=decoder-only",
+        "model.dropout=0.3",     "optim.lr=0.1",
+        "optim.eps=1.5e-300",    "optim.beta2=0.98765432109876543",
+        "model.tie=none",        "optim.schedule=constant",
+        "data.lowercase=true",   "train.seed=9007199254740992",
+        "model.activation=silu",
+    };
+    for (size_t i = 0; i < sizeof assignments / sizeof *assignments; i++) {
+        ck_assert_msg(weft_config_set(&c, assignments[i]) == WEFT_OK, "%s", weft_message());
+    }
+    char *text = weft_config_text(&c, true);
+    ck_assert_msg(weft_config_parse(&back, text, "text") == WEFT_OK, "%s", weft_message());
+    ck_assert(memcmp(&c, &back, sizeof c) == 0);
+    ck_assert(strstr(text, "\nlr = 0.1\n") != NULL && strstr(text, "train = /x/train\n") != NULL);
+    char *again = weft_config_text(&back, true);
+    ck_assert_str_eq(text, again);
+    weft_free(again);
+    weft_free(text);
+}
+END_TEST
+
+START_TEST(text_for_checkpoints_has_no_path)
+{
+    weft_config a = defaults(), b = defaults();
+    ck_assert_int_eq(weft_config_set(&a, "data.train=/home/a/train"), WEFT_OK);
+    ck_assert_int_eq(weft_config_set(&b, "data.valid=elsewhere"), WEFT_OK);
+    char *text_a = weft_config_text(&a, false), *text_b = weft_config_text(&b, false);
+    ck_assert_str_eq(text_a, text_b);
+    ck_assert_int_eq(weft_config_parse(&a, text_a, "text"), WEFT_OK);
+    ck_assert_str_eq(a.data.train, "/home/a/train");
+    weft_free(text_a);
+    weft_free(text_b);
+}
+END_TEST
+
+/* docs/configuration.md is what weft_config_reference() gives. */
+START_TEST(docs_are_up_to_date)
+{
+    static char committed[65536];
+    FILE *file = fopen(WEFT_SOURCE_DIR "/docs/configuration.md", "r");
+    ck_assert(file != NULL);
+    committed[fread(committed, 1, sizeof committed - 1, file)] = '\0';
+    fclose(file);
+    char *text = weft_config_reference();
+    ck_assert_msg(strcmp(text, committed) == 0,
+                  "docs/configuration.md is out of date; it should be:\n%s", text);
+    weft_free(text);
+}
+END_TEST
+
+START_TEST(no_memory_is_an_error)
+{
+    const weft_config config = defaults();
+    for (int with_reference = 0; with_reference < 2; with_reference++) {
+        int n_failed = 0;
+        for (int64_t n = 1;; n++) {
+            weft_alloc_fail_at(n, false);
+            char *text = with_reference ? weft_config_reference() : weft_config_text(&config, true);
+            weft_alloc_fail_at(0, false);
+            weft_free(text);
+            if (text != NULL) break;
+            n_failed++;
+        }
+        ck_assert_int_gt(n_failed, 2);
+    }
+}
+END_TEST
+
+/* Set two or three keys on a configuration that is right: it must then be refused with a sentence
+ * that has `part` in it. */
+static void assert_unfit(const char *const assignments[], const char *part)
+{
+    weft_config c = defaults();
+    ck_assert_int_eq(weft_config_set(&c, "data.task=copy"), WEFT_OK);
+    ck_assert_msg(weft_config_check(&c) == WEFT_OK, "%s", weft_message());
+    for (int i = 0; assignments[i] != NULL; i++) {
+        ck_assert_msg(weft_config_set(&c, assignments[i]) == WEFT_OK, "%s", weft_message());
+    }
+    ck_assert_msg(weft_config_check(&c) == WEFT_ERR_INPUT, "%s", part);
+    ck_assert_msg(strstr(weft_message(), part) != NULL, "%s is not in: %s", part, weft_message());
+}
+#define UNFIT(part, ...) assert_unfit((const char *const[]){ __VA_ARGS__, NULL }, part)
+
+START_TEST(values_must_fit_together)
+{
+    UNFIT("nothing to train on", "data.task=");
+    UNFIT("only one of the two", "data.train=x");
+    UNFIT("data.src is set without data.tgt", "data.src=en");
+    UNFIT("data.tgt is set without data.src", "data.tgt=en");
+    UNFIT("model.d_model = 512 must be divisible by model.heads = 7", "model.heads=7");
+    UNFIT("must be even", "model.d_model=15", "model.heads=3");
+    UNFIT("data.max_length needs 257", "model.position=learned", "model.max_positions=256");
+    UNFIT("train.max_decode_length needs 1001", "model.position=learned",
+          "train.max_decode_length=1000", "model.max_positions=1000");
+    UNFIT("two vocabularies", "data.joint_vocab=false");
+    UNFIT("never end", "train.max_updates=0");
+    UNFIT("must be below train.max_updates = 4000", "optim.schedule=cosine",
+          "train.max_updates=4000");
+    UNFIT("optim.schedule = linear ends", "optim.schedule=linear", "train.max_updates=0",
+          "train.max_minutes=1");
+    UNFIT("at least 1 for optim.schedule = noam", "optim.warmup=0");
+    UNFIT("at least 1 for optim.schedule = inverse_sqrt", "optim.warmup=0",
+          "optim.schedule=inverse_sqrt");
+    UNFIT("optim.lr_end = 2 must not be above", "optim.lr_end=2");
+    UNFIT("needs optim.kind = adamw or sgd", "optim.weight_decay=0.1");
+    UNFIT("needs optim.kind = sgd", "optim.momentum=0.9");
+    UNFIT("train.target_exact needs data.valid", "data.task=", "data.train=x",
+          "train.target_exact=99");
+    UNFIT("train.patience needs data.valid", "data.task=", "data.train=x", "train.patience=3");
+}
+END_TEST
+
+START_TEST(distances)
+{
+    ck_assert_int_eq(weft_edit_distance("", "abc"), 3);
+    ck_assert_int_eq(weft_edit_distance("abc", ""), 3);
+    ck_assert_int_eq(weft_edit_distance("kitten", "sitting"), 3);
+    ck_assert_int_eq(weft_edit_distance("heads", "haeds"), 1);
+    ck_assert_int_eq(weft_edit_distance("ca", "abc"),
+                     3); /* optimal string alignment, not Damerau's 2 */
+    weft_nearest nearest = weft_nearest_init("traim");
+    weft_nearest_offer(&nearest, "translate");
+    ck_assert_ptr_null(nearest.name);
+    weft_nearest_offer(&nearest, "train");
+    weft_nearest_offer(&nearest, "trail");
+    ck_assert_str_eq(nearest.name, "train");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("config");
+    TCase *read = tcase_create("read");
+    tcase_add_test(read, defaults_are_the_papers);
+    tcase_add_test(read, files_are_read);
+    tcase_add_test(read, a_file_is_read_or_refused);
+    tcase_add_test(read, set_overrules);
+    suite_add_tcase(suite, read);
+    TCase *mistakes = tcase_create("mistakes");
+    tcase_add_test(mistakes, mistakes_name_file_line_and_key);
+    tcase_add_test(mistakes, wrong_values_say_what_is_allowed);
+    tcase_add_test(mistakes, long_lines_are_refused);
+    tcase_add_test(mistakes, distances);
+    suite_add_tcase(suite, mistakes);
+    TCase *text = tcase_create("text");
+    tcase_add_test(text, text_reads_back_to_equal_values);
+    tcase_add_test(text, text_for_checkpoints_has_no_path);
+    tcase_add_test(text, docs_are_up_to_date);
+    tcase_add_test(text, no_memory_is_an_error);
+    suite_add_tcase(suite, text);
+    TCase *fit = tcase_create("fit");
+    tcase_add_test(fit, values_must_fit_together);
+    suite_add_tcase(suite, fit);
+    return run_suite(suite);
+}
