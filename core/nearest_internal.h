@@ -2,6 +2,8 @@
 #ifndef WEFT_CORE_NEAREST_INTERNAL_H
 #define WEFT_CORE_NEAREST_INTERNAL_H
 
+#include "core/core.h"
+
 /* Offer every known name; `name` is then the first of the nearest, NULL where none is alike. */
 typedef struct weft_nearest {
     const char *word, *name;

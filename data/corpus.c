@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data/file_internal.h"
 #include "data/grow_internal.h"
 #include "data/text.h"
 #include "data/vocab_internal.h"
@@ -218,8 +219,9 @@ static weft_status open_side(const char *prefix, const char *suffix, weft_lines 
     if (access(path, F_OK) != 0) snprintf(path + n, room - (size_t)n, ".gz");
     weft_status status;
     if (access(path, F_OK) != 0) {
-        status =
-            weft_error(WEFT_ERR_IO, "%.*s: %s (nor is there %s)", n, path, strerror(errno), path);
+        const int error = errno;
+        status = weft_error(weft_file_status(error), "%.*s: %s (nor is there %s)", n, path,
+                            strerror(error), path);
     } else {
         status = weft_lines_open(path, lines);
     }

@@ -10,6 +10,7 @@
 #include <utf8proc.h>
 #include <zlib.h>
 
+#include "data/file_internal.h"
 #include "data/grow_internal.h"
 
 enum { READ_BYTES = 1 << 16, MESSAGE_BYTES = 1024 };

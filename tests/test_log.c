@@ -147,8 +147,8 @@ START_TEST(states_become_lines)
     weft_progress_state state = half;
     state.loss = 3.2512;
     ck_assert_str_eq(weft_progress_text(&state, 0, false, buf), FACTS);
-    ck_assert_str_eq(weft_progress_text(&state, 76, false, buf), "[=====>    ]  50 %  " FACTS);
-    ck_assert_str_eq(weft_progress_text(&state, 76, true, buf),
+    ck_assert_str_eq(weft_progress_text(&state, 77, false, buf), "[=====>    ]  50 %  " FACTS);
+    ck_assert_str_eq(weft_progress_text(&state, 77, true, buf),
                      "[\033[32m=====>    \033[0m]  50 %  " FACTS);
     ck_assert_int_eq(strlen(weft_progress_text(&state, 200, false, buf)), 40 + 10 + strlen(FACTS));
     for (int columns = 20; columns < 200; columns++) { /* never as wide as the terminal */
@@ -193,7 +193,7 @@ START_TEST(a_file_gets_plain_lines_now_and_then)
 }
 END_TEST
 
-/* What a terminal of 76 columns is sent for two states, a note and the end. */
+/* What a terminal of 77 columns is sent for two states, a note and the end. */
 static void assert_on_terminal(const char *wanted)
 {
     const int master = posix_openpt(O_RDWR | O_NOCTTY);
@@ -204,7 +204,7 @@ static void assert_on_terminal(const char *wanted)
     ck_assert_int_eq(tcgetattr(slave, &raw), 0);
     cfmakeraw(&raw);
     ck_assert_int_eq(tcsetattr(slave, TCSANOW, &raw), 0);
-    const struct winsize size = { .ws_row = 24, .ws_col = 76 };
+    const struct winsize size = { .ws_row = 24, .ws_col = 77 };
     ck_assert_int_eq(ioctl(slave, TIOCSWINSZ, &size), 0);
     FILE *out = fdopen(slave, "w");
     weft_progress progress;

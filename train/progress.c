@@ -48,7 +48,7 @@ static double fraction_done(const weft_progress_state *state)
 const char *weft_progress_text(const weft_progress_state *state, int columns, bool colour,
                                char buf[WEFT_PROGRESS_TEXT])
 {
-    enum { MOST_BAR = 40, LEAST_BAR = 5, BESIDE = 9 }; /* "[", "] 100 %  " */
+    enum { MOST_BAR = 40, LEAST_BAR = 5, BESIDE = 10 }; /* "[", "] 100 %  " */
     char facts[256], bar[MOST_BAR + 1];
     facts_text(state, facts);
     int n_bar = columns - BESIDE - 1 - (int)strlen(facts);

@@ -9,6 +9,14 @@ expect(CODE 2 ERR "weft: unknown command scroe (did you mean score?)\nTry: weft 
 expect(CODE 2 ERR "weft: unknown command xyzzyplugh\nTry: weft --help\n" ARGS xyzzyplugh)
 expect(CODE 2 ERR "weft: unknown command --score (did you mean score?)\nTry: weft --help\n" ARGS --score)
 
+expect(CODE 2 ERR "weft bench: a command is needed\nTry: weft bench --help\n" ARGS bench)
+expect(CODE 2 ERR "weft bench: unknown command gem (did you mean gemm?)\nTry: weft bench --help\n" ARGS bench gem)
+expect(CODE 0 OUT_HAS "^usage: weft bench gemm " ARGS bench gemm --help)
+foreach(n IN ITEMS -1 257 two 1.5)
+  expect(CODE 2 ARGS bench gemm --threads=${n}
+         ERR "weft bench gemm: --threads ${n}: a whole number from 0 to 256 is needed\nTry: weft bench gemm --help\n")
+endforeach()
+
 # Nothing is lost in silence when the output cannot be written.
 if(EXISTS /dev/full)
   execute_process(COMMAND ${WEFT} --help OUTPUT_FILE /dev/full RESULT_VARIABLE code
