@@ -108,6 +108,27 @@ int weft_axis(const weft_call *c, int axis, int rank)
     return -1;
 }
 
+weft_axis_view weft_axis_view_of(const weft_tensor *x, int axis)
+{
+    weft_axis_view view = { 1, 1, 1 };
+    if (axis < 0) axis += x->rank;
+    for (int i = 0; i < x->rank; i++)
+        *(i < axis ? &view.outer : i > axis ? &view.inner : &view.n) *= x->dim[i];
+    return view;
+}
+
+bool weft_check_index(const weft_call *c, int input, int64_t n)
+{
+    const weft_tensor *index = &c->in[input];
+    const int64_t size = weft_size(index);
+    if (weft_call_is_dry(c)) return true;
+    for (int64_t k = 0; k < size; k++)
+        if (index->i32[k] < 0 || index->i32[k] >= n)
+            return weft_fail(c, WEFT_ERR_RANGE, "index %d (element %lld) is not in 0 .. %lld",
+                             (int)index->i32[k], (long long)k, (long long)n - 1);
+    return true;
+}
+
 /* ---- reductions that undo broadcasting ------------------------------------------------------- */
 
 weft_var weft_sum_like(weft_tape *tape, weft_var x, weft_var like)

@@ -32,6 +32,42 @@ typedef struct weft_broadcast_rows {
 weft_broadcast_rows weft_broadcast_rows_of(const weft_tensor *x, const weft_tensor *out);
 int64_t weft_broadcast_row(const weft_broadcast_rows *rows, int64_t r);
 
+/* ---- sums (ops/sum.c), of which mean is made too ------------------------------------------------ */
+
+typedef struct weft_sum_attr {
+    uint32_t mask; /* bit i: sum over axis i; WEFT_SUM_ALL: over every one */
+    bool keep;
+} weft_sum_attr;
+#define WEFT_SUM_ALL UINT32_MAX
+/** The attributes that weft_sum's arguments mean; a mask beyond the rank where axis is none. */
+weft_sum_attr weft_sum_attr_of(weft_tape *tape, weft_var x, int axis, bool keep);
+bool weft_infer_sum(weft_call *c);
+void weft_forward_sum(const weft_call *c);
+/** dy, one for each sum, repeated over what was summed: the gradient of sum. */
+weft_var weft_unsum(weft_tape *tape, weft_var dy, weft_var x, weft_sum_attr attr);
+
+/* ---- along one axis ---------------------------------------------------------------------------- */
+
+/* A dense tensor as [outer, n, inner] around one axis. */
+typedef struct weft_axis_view {
+    int64_t outer, n, inner;
+} weft_axis_view;
+weft_axis_view weft_axis_view_of(const weft_tensor *x, int axis); /* axis in -rank .. rank-1 */
+/** Every index in 0 .. n-1? (true on a dry tape); the first other one is named. For infer. */
+bool weft_check_index(const weft_call *c, int input, int64_t n);
+
+/* ---- shared samples (samples.c) ---------------------------------------------------------------- */
+
+/** Cases 0 .. 9 of an elementwise f of one input, drawn from (low, high); WEFT_NIL past them. */
+weft_var weft_sample_unary(weft_tape *tape, int i, weft_var (*f)(weft_tape *, weft_var), double low,
+                           double high);
+/** Calls of f that must fail. */
+weft_var weft_misuse_unary(weft_tape *tape, int i, weft_var (*f)(weft_tape *, weft_var));
+/** Cases 0 .. 9 of a broadcasting f of two inputs, b drawn from (low, high). */
+weft_var weft_sample_binary(weft_tape *tape, int i, weft_var (*f)(weft_tape *, weft_var, weft_var),
+                            double low, double high);
+weft_var weft_misuse_binary(weft_tape *tape, int i, weft_var (*f)(weft_tape *, weft_var, weft_var));
+
 /* ---- for rules --------------------------------------------------------------------------------- */
 
 /** Sum over the axes in `mask` (bit i: axis i); keep: leave them as size 1. */

@@ -17,12 +17,6 @@
 
 #include <string.h>
 
-typedef struct sum_attr {
-    uint32_t mask; /* bit i: sum over axis i; ALL: over every one */
-    bool keep;
-} sum_attr;
-
-static const uint32_t ALL = UINT32_MAX;
 enum { BLOCK = 4096 };
 
 /* Shape with every summed dimension as 1. */
@@ -31,12 +25,12 @@ static void kept_shape(const weft_tensor *x, uint32_t mask, int64_t dim[])
     for (int i = 0; i < x->rank; i++) dim[i] = mask >> i & 1 ? 1 : x->dim[i];
 }
 
-static bool infer(weft_call *c)
+bool weft_infer_sum(weft_call *c)
 {
-    const sum_attr *a = c->attr;
+    const weft_sum_attr *a = c->attr;
     const weft_tensor *x = &c->in[0];
     int64_t dim[WEFT_MAX_RANK];
-    if (a->mask != ALL && a->mask >> x->rank)
+    if (a->mask != WEFT_SUM_ALL && a->mask >> x->rank)
         return weft_fail(c, WEFT_ERR_RANGE, "the axis to sum over is not one of its %d", x->rank);
     kept_shape(x, a->mask, dim);
     int rank = x->rank;
@@ -122,9 +116,9 @@ static void sum_general(const weft_tensor *x, uint32_t mask, weft_real *y)
     }
 }
 
-static void forward(const weft_call *c)
+void weft_forward_sum(const weft_call *c)
 {
-    const sum_attr *a = c->attr;
+    const weft_sum_attr *a = c->attr;
     const weft_tensor *x = &c->in[0];
     int first = x->rank, last = -1; /* of the summed dimensions */
     for (int i = 0; i < x->rank; i++)
@@ -150,13 +144,17 @@ static void forward(const weft_call *c)
         sum_middle(x->real, outer, n, inner, c->out[0].real);
 }
 
+weft_var weft_unsum(weft_tape *tape, weft_var dy, weft_var x, weft_sum_attr attr)
+{
+    const weft_tensor shape = weft_shape(tape, x);
+    int64_t dim[WEFT_MAX_RANK];
+    kept_shape(&shape, attr.mask, dim);
+    return weft_expand(tape, weft_reshape(tape, dy, shape.rank, dim), shape.rank, shape.dim);
+}
+
 static void vjp(weft_rule *r)
 {
-    const sum_attr *a = r->attr;
-    const weft_tensor x = weft_shape(r->tape, r->in[0]);
-    int64_t dim[WEFT_MAX_RANK];
-    kept_shape(&x, a->mask, dim);
-    r->din[0] = weft_expand(r->tape, weft_reshape(r->tape, r->dout[0], x.rank, dim), x.rank, x.dim);
+    r->din[0] = weft_unsum(r->tape, r->dout[0], r->in[0], *(const weft_sum_attr *)r->attr);
 }
 
 static weft_var sample(weft_tape *t, int i)
@@ -195,25 +193,28 @@ static weft_var misuse(weft_tape *t, int i)
 const weft_op weft_op_sum = { .name = "sum",
                               .inputs = "x",
                               .n_in = 1,
-                              .infer = infer,
-                              .forward = forward,
+                              .infer = weft_infer_sum,
+                              .forward = weft_forward_sum,
                               .vjp = vjp,
                               .sample = sample,
                               .misuse = misuse };
 
 weft_var weft_sum_axes(weft_tape *tape, weft_var x, uint32_t mask, bool keep)
 {
-    const sum_attr attr = { mask, keep };
+    const weft_sum_attr attr = { mask, keep };
     return weft_apply1(tape, &weft_op_sum, 1, &x, &attr, sizeof attr);
+}
+
+weft_sum_attr weft_sum_attr_of(weft_tape *tape, weft_var x, int axis, bool keep)
+{
+    if (axis == WEFT_ALL) return (weft_sum_attr){ WEFT_SUM_ALL, keep };
+    const int rank = weft_shape(tape, x).rank, at = axis < 0 ? axis + rank : axis;
+    const int bit = at >= 0 && at < rank ? at : WEFT_MAX_RANK + 1;
+    return (weft_sum_attr){ UINT32_C(1) << bit, keep };
 }
 
 weft_var weft_sum(weft_tape *tape, weft_var x, int axis, bool keep)
 {
-    const int rank = weft_shape(tape, x).rank;
-    uint32_t mask = ALL;
-    if (axis != WEFT_ALL) {
-        const int at = axis < 0 ? axis + rank : axis;
-        mask = at >= 0 && at < rank ? UINT32_C(1) << at : UINT32_C(1) << (WEFT_MAX_RANK + 1);
-    }
-    return weft_sum_axes(tape, x, mask, keep);
+    const weft_sum_attr attr = weft_sum_attr_of(tape, x, axis, keep);
+    return weft_sum_axes(tape, x, attr.mask, attr.keep);
 }
