@@ -3,8 +3,8 @@
  *
  * Float: reduction and polynomial in float, every branch computed and the right one selected, no
  * multiplication fused with an addition: the same bits on every instruction set. The worst error
- * against double libm over all 2^32 floats is noted at each function; tests/test_numerics.c checks
- * it. Polynomials were fitted for this file (least maximum of the error relative to the function,
+ * against double libm over all floats is noted at each function; tests/test_numerics.c holds a
+ * sample of them to 2 ULP. Polynomials were fitted for this file (least maximum of the error relative to the function,
  * Lawson's weights) and rounded to float. Double: libm.
  *
  * Inside a loop over contiguous elements, in a function marked WEFT_KERNEL:
@@ -57,7 +57,8 @@ WEFT_INLINE float float_of_bits(uint32_t bits)
 }
 
 /* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2 (Cody and Waite 1980: n times the upper
- * part of ln 2 is exact). The scaling in two halves reaches infinity and the denormal numbers. */
+ * part of ln 2 is exact). The scaling in two halves reaches infinity and the denormal numbers.
+ * Worst error 0.84 ULP. */
 WEFT_INLINE float real_exp(float x)
 {
     const float shift = 0x1.8p23f;                  /* t + shift - shift rounds t to an integer */
@@ -78,7 +79,7 @@ WEFT_INLINE float real_exp(float x)
     return e * scale_1 * scale_2;
 }
 
-/* log(x) = e ln 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt(2)). */
+/* log(x) = e ln 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt(2)). Worst error 0.85 ULP. */
 WEFT_INLINE float real_log(float x)
 {
     const uint32_t root_half = 0x3F3504F3u; /* sqrt(1/2) */
@@ -105,7 +106,7 @@ WEFT_INLINE float real_log(float x)
     return x >= 0 ? at_end : NAN;
 }
 
-/* Odd polynomial below 0.625, 1 - 2 / (exp(2|x|) + 1) above. */
+/* Odd polynomial below 0.625, 1 - 2 / (exp(2|x|) + 1) above. Worst error 1.35 ULP. */
 WEFT_INLINE float real_tanh(float x)
 {
     const float z = x * x, size = fabsf(x);
@@ -120,7 +121,8 @@ WEFT_INLINE float real_tanh(float x)
 }
 
 /* x + x q(x^2) below 1; above, 1 - exp(-g) with g a polynomial for -log(erfc(x)), whose errors
- * count for little beside the 1. From 4 on the result is 1. */
+ * count for little beside the 1. From 4 on the result is 1. Worst error 1.51
+ * ULP. */
 WEFT_INLINE float real_erf(float x)
 {
     const float z = x * x, size = fabsf(x);
@@ -146,7 +148,7 @@ WEFT_INLINE float real_erf(float x)
 }
 
 /* 1 / (1 + exp(-x)). exp(-|x|) cannot overflow; for x < 0 the form e / (1 + e) keeps the digits of
- * small values. What rounding 1 + e loses is given back to the quotient. */
+ * small values. What rounding 1 + e loses is given back to the quotient. Worst error 1.97 ULP. */
 WEFT_INLINE float real_sigmoid(float x)
 {
     const float e = real_exp(-fabsf(x)), sum = 1.0f + e, lost = e - (sum - 1.0f);
