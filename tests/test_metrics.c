@@ -166,7 +166,8 @@ START_TEST(lower_case_is_unicodes_full_mapping)
         { "\xCE\x91\xCE\xA3'\xCE\x91", "\xCE\xB1\xCF\x83'\xCE\xB1" },
         { "\xCE\xA3", "\xCF\x83" }, /* nothing before it */
         { "1\xCE\xA3", "1\xCF\x83" },
-        { "\xE1\xBA\x9E", "\xC3\x9F" }, /* capital sharp s */
+        { "\xCE\x91\xCE\xA3\xC2\xAA", "\xCE\xB1\xCF\x83\xC2\xAA" }, /* an ordinal has case */
+        { "\xE1\xBA\x9E", "\xC3\x9F" },                             /* capital sharp s */
     };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         ck_assert_msg(score_one(WEFT_METRIC_EXACT, true, pairs[i][0], pairs[i][1]) == 100,
@@ -189,6 +190,18 @@ START_TEST(exact_match_counts_equal_segments)
     ck_assert_str_eq(weft_metric_line(metric, text), "exact match: 50.00 % (2 of 4)");
     ck_assert_str_eq(weft_metric_signature(metric, text),
                      "exact|nrefs:2|case:mixed|version:weft-" WEFT_VERSION);
+    weft_metric_free(metric);
+}
+END_TEST
+
+/* References that score alike but differ in length: the first one's counts are taken. */
+START_TEST(chrf_ties_go_to_the_first_reference)
+{
+    static const char *const refs[2][2] = { { "x", "xyz" }, { "abcd", "abcd" } };
+    weft_metric *metric = new_metric(WEFT_METRIC_CHRF, 2, false);
+    ck_assert_int_eq(weft_metric_add(metric, "q", refs[0]), WEFT_OK);
+    ck_assert_int_eq(weft_metric_add(metric, "abcd", refs[1]), WEFT_OK);
+    assert_near("tie", "chrf", weft_metric_score(metric), 95.0); /* 74.7 with the second */
     weft_metric_free(metric);
 }
 END_TEST
@@ -321,6 +334,7 @@ int main(void)
     suite_add_tcase(suite, text);
     TCase *scores = tcase_create("scores");
     tcase_add_test(scores, exact_match_counts_equal_segments);
+    tcase_add_test(scores, chrf_ties_go_to_the_first_reference);
     tcase_add_test(scores, signatures_have_sacrebleus_form);
     tcase_add_test(scores, no_segments_score_nothing);
     tcase_add_test(scores, matches_equal_a_plain_count);

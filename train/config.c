@@ -17,7 +17,7 @@ typedef enum key_type { INTEGER, REAL, BOOL, TEXT, PATH, CHOICE } key_type;
 typedef struct key {
     const char *name; /* "section.key" */
     key_type type;
-    size_t offset;       /* of its field */
+    unsigned offset;     /* of its field */
     const char *preset;  /* its default, as it would be written */
     const char *allowed; /* numbers: "[1, 1024]" or "(0, inf)"; choices: "adam|sgd" */
     int first;           /* choices: the enum's value of the first name */
@@ -345,12 +345,12 @@ static weft_status unknown_section(const char *where, const char *name)
 
 /* What inih is at: it asks for lines and hands over keys, both through this. */
 typedef struct reader {
-    weft_config *config;
-    const char *name;  /* of the file, for messages */
-    weft_lines *lines; /* a file, or NULL: */
-    const char *text;  /* the rest of a text in memory */
-    int line;          /* number of the present line */
-    int seen[N_KEYS];  /* line of each key, 0 before it came */
+    weft_config config; /* what has been read so far */
+    const char *name;   /* of the file, for messages */
+    weft_lines *lines;  /* a file, or NULL: */
+    const char *text;   /* the rest of a text in memory */
+    int line;           /* number of the present line */
+    int seen[N_KEYS];   /* line of each key, 0 before it came */
     weft_status status;
     char where[WEFT_CONFIG_TEXT + 32];
 } reader;
@@ -440,15 +440,14 @@ static int take_key(void *user, const char *section, const char *name, const cha
         return 0;
     }
     *seen = r->line;
-    r->status = set_value(r->config, k, value, r->where);
+    r->status = set_value(&r->config, k, value, r->where);
     return r->status == WEFT_OK;
 }
 
-/* Read all lines into a copy, so that an error leaves `config` as it was. */
+/* An error leaves `config` as it was. */
 static weft_status read_all(weft_config *config, reader *r)
 {
-    weft_config copy = *config;
-    r->config = &copy;
+    r->config = *config;
     const int wrong_line = ini_parse_stream(read_line, r, take_key, r);
     if (r->status != WEFT_OK && (wrong_line <= 0 || wrong_line >= r->line)) return r->status;
     if (wrong_line > 0) {
@@ -456,7 +455,7 @@ static weft_status read_all(weft_config *config, reader *r)
                           wrong_line);
     }
     if (wrong_line < 0) return weft_error(WEFT_ERR_MEMORY, "%s: out of memory", r->name);
-    *config = copy;
+    *config = r->config;
     return WEFT_OK;
 }
 

@@ -353,7 +353,7 @@ static weft_status add_chrf(weft_metric *metric)
     weft_status status = points_to_symbols(metric);
     if (status == WEFT_OK) status = sort_grams(metric);
     if (status != WEFT_OK) return status;
-    order_counts best[WEFT_CHRF_ORDER];
+    order_counts best[WEFT_CHRF_ORDER] = { { 0 } };
     double best_score = -1;
     for (int i = 1; i <= metric->n_refs; i++) {
         order_counts counts[WEFT_CHRF_ORDER];

@@ -96,11 +96,8 @@ static void draw(weft_progress *progress, const weft_progress_state *state)
     clear_bar(progress);
     const int columns = progress->terminal ? terminal_columns(progress->out) : 0;
     fputs(weft_progress_text(state, columns, progress->colour, text), progress->out);
-    if (progress->terminal) {
-        progress->drawn = true;
-    } else {
-        fputc('\n', progress->out);
-    }
+    progress->drawn = progress->terminal;
+    if (!progress->terminal) fputc('\n', progress->out);
     fflush(progress->out);
 }
 

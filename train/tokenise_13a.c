@@ -46,12 +46,16 @@ weft_status weft_text_copy(const char *text, weft_text_buffer *out)
 
 /* ---- lower case ------------------------------------------------------------------------------ */
 
+/* Unicode's Cased: letters with case, and those that are lower or upper case by property alone (the
+ * ordinals, squared and circled capitals). */
 static bool is_cased(int32_t point)
 {
     const utf8proc_category_t category = utf8proc_category(point);
     return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL ||
            category == UTF8PROC_CATEGORY_LT || utf8proc_tolower(point) != point ||
-           utf8proc_toupper(point) != point;
+           utf8proc_toupper(point) != point || point == 0xAA || point == 0xBA ||
+           (point >= 0x1F130 && point <= 0x1F149) || (point >= 0x1F150 && point <= 0x1F169) ||
+           (point >= 0x1F170 && point <= 0x1F189);
 }
 
 /* Unicode's Case_Ignorable: marks, modifiers, formats, and punctuation inside words. */
