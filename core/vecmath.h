@@ -4,8 +4,8 @@
  * Float: reduction and polynomial in float, every branch computed and the right one selected, no
  * multiplication fused with an addition: the same bits on every instruction set. The worst error
  * against double libm over all floats is noted at each function; tests/test_numerics.c holds a
- * sample of them to 2 ULP. Polynomials were fitted for this file (least maximum of the error relative to the function,
- * Lawson's weights) and rounded to float. Double: libm.
+ * sample of them to 2 ULP. Polynomials were fitted for this file (least maximum of the error
+ * relative to the function, Lawson's weights) and rounded to float. Double: libm.
  *
  * Inside a loop over contiguous elements, in a function marked WEFT_KERNEL:
  *     #pragma omp simd
@@ -121,8 +121,8 @@ WEFT_INLINE float real_tanh(float x)
 }
 
 /* x + x q(x^2) below 1; above, 1 - exp(-g) with g a polynomial for -log(erfc(x)), whose errors
- * count for little beside the 1. From 4 on the result is 1. Worst error 1.51
- * ULP. */
+ * count for little beside the 1. From 4 on the result is 1.
+ * Worst error 1.51 ULP. */
 WEFT_INLINE float real_erf(float x)
 {
     const float z = x * x, size = fabsf(x);
