@@ -1,0 +1,222 @@
+/**
+ * weft_linear - affine map of the last dimension, bias and activation in the product's wake.
+ *
+ *     z = x W^T + b,   y = f(z)
+ *
+ * @param x       [.., K]
+ * @param weight  [C, K], as PyTorch's nn.Linear
+ * @param bias    [C] or WEFT_NIL
+ * @param f       activation
+ * @return        [.., C]
+ *
+ * Gradient       dz = dy f'(z);  dx = dz W,  dW = dz^T x,  db = sum of dz over the rows
+ * Errors         WEFT_ERR_SHAPE  last dim of x and of W differ, W is no matrix, b does not fit
+ * Saved          z where f' needs it (GELU, SiLU)
+ * Limit          the products (weft_gemm); bias and activation are one pass over y
+ */
+#include "autograd/fused_internal.h"
+
+#include "core/kernel.h"
+
+#include <string.h>
+
+typedef struct linear_attr {
+    weft_activation f;
+} linear_attr;
+
+enum { X, WEIGHT, BIAS };
+
+static bool infer(weft_call *c)
+{
+    const linear_attr *a = c->attr;
+    const weft_tensor *x = &c->in[X], *weight = &c->in[WEIGHT], *bias = &c->in[BIAS];
+    if (a->f > WEFT_SILU)
+        return weft_fail(c, WEFT_ERR_RANGE, "no activation has number %d", (int)a->f);
+    if (x->rank < 1) return weft_fail(c, WEFT_ERR_SHAPE, "x must be [.., K], not a scalar");
+    if (weight->rank != 2) return weft_fail(c, WEFT_ERR_SHAPE, "weight must be [C, K]");
+    const int64_t C = weight->dim[0], K = weight->dim[1];
+    if (weft_cols(x) != K)
+        return weft_fail(c, WEFT_ERR_SHAPE,
+                         "last dim of x (%lld) must equal last dim of weight (%lld)",
+                         (long long)weft_cols(x), (long long)K);
+    if (bias->rank >= 0 && (bias->rank != 1 || bias->dim[0] != C))
+        return weft_fail(c, WEFT_ERR_SHAPE, "bias must be [%lld], the rows of weight",
+                         (long long)C);
+    int64_t dim[WEFT_MAX_RANK];
+    memcpy(dim, x->dim, sizeof dim);
+    dim[x->rank - 1] = C;
+    if (!weft_out(c, 0, WEFT_REAL, x->rank, dim)) return false;
+    const int64_t size = weft_size(&c->out[0]);
+    if (a->f != WEFT_IDENTITY) c->backward_scratch_bytes = (size_t)size * sizeof(weft_real);
+    if (!weft_activation_reads_input(a->f)) return true;
+    return c->records ? weft_save(c, 0, WEFT_REAL, size) : true;
+}
+
+WEFT_KERNEL static void add_bias(int64_t C, const weft_real *bias, weft_real *z)
+{
+    for (int64_t k = 0; k < C; k++) z[k] += bias[k];
+}
+
+static void forward(const weft_call *c)
+{
+    const linear_attr *a = c->attr;
+    const weft_tensor *x = &c->in[X], *weight = &c->in[WEIGHT], *bias = &c->in[BIAS];
+    const int64_t R = weft_rows(x), K = weft_cols(x), C = weight->dim[0];
+    weft_real *y = c->out[0].real, *z = c->saved[0].data ? c->saved[0].real : y;
+    weft_gemm(&(weft_gemm_args){ .trans_b = true,
+                                 .M = R,
+                                 .N = C,
+                                 .K = K,
+                                 .alpha = 1,
+                                 .A = x->real,
+                                 .lda = x->ld,
+                                 .B = weight->real,
+                                 .ldb = weight->ld,
+                                 .C = z,
+                                 .ldc = C });
+    if (bias->rank < 0 && a->f == WEFT_IDENTITY) return;
+#pragma omp parallel for schedule(static) num_threads(weft_team(R, 4 * R * C))
+    for (int64_t r = 0; r < R; r++) {
+        if (bias->rank >= 0) add_bias(C, bias->real, z + r * C);
+        if (a->f != WEFT_IDENTITY) weft_activate(a->f, C, z + r * C, y + r * C);
+    }
+}
+
+/* dx[c] (+)= sum over the rows of z: threads own columns, each sum runs down the rows. */
+static void sum_rows(int64_t R, int64_t C, const weft_real *z, int64_t ld, bool add, weft_real *dx)
+{
+    enum { WIDTH = 32 };
+    const int64_t n_tiles = (C + WIDTH - 1) / WIDTH;
+#pragma omp parallel for schedule(static) num_threads(weft_team(n_tiles, R *C))
+    for (int64_t t = 0; t < n_tiles; t++) {
+        const int64_t from = t * WIDTH, width = C - from < WIDTH ? C - from : WIDTH;
+        double sum[WIDTH] = { 0 };
+        for (int64_t r = 0; r < R; r++)
+            for (int64_t k = 0; k < width; k++) sum[k] += (double)z[r * ld + from + k];
+        for (int64_t k = 0; k < width; k++)
+            dx[from + k] = add ? dx[from + k] + (weft_real)sum[k] : (weft_real)sum[k];
+    }
+}
+
+static void backward(const weft_call *c)
+{
+    const linear_attr *a = c->attr;
+    const weft_tensor *x = &c->in[X], *weight = &c->in[WEIGHT];
+    const int64_t R = weft_rows(x), K = weft_cols(x), C = weight->dim[0];
+    const weft_real *dz = c->dout[0].real;
+    if (a->f != WEFT_IDENTITY) {
+        weft_real *to = c->scratch;
+        const weft_real *z = c->saved[0].data ? c->saved[0].real : NULL, *y = c->out[0].real;
+#pragma omp parallel for schedule(static) num_threads(weft_team(R, 4 * R * C))
+        for (int64_t r = 0; r < R; r++)
+            weft_activate_gradient(a->f, C, z ? z + r * C : NULL, y + r * C, dz + r * C, false,
+                                   to + r * C);
+        dz = to;
+    }
+    if (c->din[X].data)
+        weft_gemm(&(weft_gemm_args){ .M = R,
+                                     .N = K,
+                                     .K = C,
+                                     .alpha = 1,
+                                     .A = dz,
+                                     .lda = C,
+                                     .B = weight->real,
+                                     .ldb = weight->ld,
+                                     .beta = c->add[X],
+                                     .C = c->din[X].real,
+                                     .ldc = c->din[X].ld });
+    if (c->din[WEIGHT].data)
+        weft_gemm(&(weft_gemm_args){ .trans_a = true,
+                                     .M = C,
+                                     .N = K,
+                                     .K = R,
+                                     .alpha = 1,
+                                     .A = dz,
+                                     .lda = C,
+                                     .B = x->real,
+                                     .ldb = x->ld,
+                                     .beta = c->add[WEIGHT],
+                                     .C = c->din[WEIGHT].real,
+                                     .ldc = c->din[WEIGHT].ld });
+    if (c->din[BIAS].data) sum_rows(R, C, dz, C, c->add[BIAS], c->din[BIAS].real);
+}
+
+static void define(weft_rule *r)
+{
+    const linear_attr *a = r->attr;
+    weft_tape *t = r->tape;
+    const weft_tensor x = weft_shape(t, r->in[X]);
+    weft_var z;
+    if (x.rank == 1) { /* a vector is one row */
+        const weft_var row = weft_reshape(t, r->in[X], WEFT_DIMS(1, x.dim[0]));
+        z = weft_matmul_t(t, row, false, r->in[WEIGHT], true);
+        z = weft_reshape(t, z, WEFT_DIMS(-1));
+    } else {
+        z = weft_matmul_t(t, r->in[X], false, r->in[WEIGHT], true);
+    }
+    if (!weft_is_nil(r->in[BIAS])) z = weft_add(t, z, r->in[BIAS]);
+    r->result[0] = weft_activation_apply(t, a->f, z);
+}
+
+static weft_var with(weft_tape *t, weft_var x, int64_t C, int64_t K, bool bias, weft_activation f)
+{
+    const weft_var weight = weft_sample_normal(t, WEFT_DIMS(C, K));
+    return weft_linear(t, x, weight, bias ? weft_sample_normal(t, WEFT_DIMS(C)) : WEFT_NIL, f);
+}
+
+static weft_var sample(weft_tape *t, int i)
+{
+    weft_var x;
+    switch (i) {
+    case 0: return with(t, weft_sample_normal(t, WEFT_DIMS(4, 3)), 5, 3, true, WEFT_IDENTITY);
+    case 1: return with(t, weft_sample_normal(t, WEFT_DIMS(4, 3)), 5, 3, false, WEFT_IDENTITY);
+    case 2: return with(t, weft_sample_normal(t, WEFT_DIMS(4, 3)), 5, 3, true, WEFT_RELU);
+    case 3: return with(t, weft_sample_normal(t, WEFT_DIMS(4, 3)), 5, 3, true, WEFT_GELU);
+    case 4: return with(t, weft_sample_normal(t, WEFT_DIMS(4, 3)), 5, 3, false, WEFT_GELU_TANH);
+    case 5: return with(t, weft_sample_normal(t, WEFT_DIMS(4, 3)), 5, 3, true, WEFT_SILU);
+    case 6: return with(t, weft_sample_normal(t, WEFT_DIMS(2, 3, 4)), 37, 4, true, WEFT_IDENTITY);
+    case 7: return with(t, weft_sample_strided(t, WEFT_DIMS(5, 6)), 4, 6, true, WEFT_RELU);
+    case 8: return with(t, weft_sample_normal(t, WEFT_DIMS(3)), 2, 3, true, WEFT_IDENTITY);
+    case 9: return with(t, weft_sample_normal(t, WEFT_DIMS(1, 1)), 1, 1, true, WEFT_GELU);
+    case 10:
+        x = weft_sample_normal(t, WEFT_DIMS(4, 4));
+        return weft_linear(t, x, x, WEFT_NIL, WEFT_SILU);
+    case 11:
+        return with(t, weft_sample_uniform(t, -1e3, 1e3, WEFT_DIMS(3, 2)), 3, 2, true,
+                    WEFT_IDENTITY);
+    case 12: return with(t, weft_sample_normal(t, WEFT_DIMS(33, 2)), 3, 2, true, WEFT_GELU_TANH);
+    default: return WEFT_NIL;
+    }
+}
+
+static weft_var misuse(weft_tape *t, int i)
+{
+    const weft_var x = weft_sample_normal(t, WEFT_DIMS(4, 3));
+    switch (i) {
+    case 0: return with(t, x, 5, 4, true, WEFT_RELU);
+    case 1: return weft_linear(t, x, x, weft_sample_normal(t, WEFT_DIMS(3)), WEFT_RELU);
+    case 2: return weft_linear(t, x, weft_sample_normal(t, WEFT_DIMS(3)), WEFT_NIL, WEFT_RELU);
+    case 3: return with(t, weft_sample_normal(t, 0, NULL), 2, 1, false, WEFT_IDENTITY);
+    case 4: return with(t, x, 5, 3, true, (weft_activation)99);
+    default: return WEFT_NIL;
+    }
+}
+
+const weft_op weft_op_linear = { .name = "linear",
+                                 .inputs = "x weight bias",
+                                 .n_in = 3,
+                                 .optional = 1 << BIAS,
+                                 .strided = 1 << X | 1 << WEIGHT,
+                                 .infer = infer,
+                                 .forward = forward,
+                                 .backward = backward,
+                                 .define = define,
+                                 .sample = sample,
+                                 .misuse = misuse };
+
+weft_var weft_linear(weft_tape *tape, weft_var x, weft_var weight, weft_var bias, weft_activation f)
+{
+    const linear_attr attr = { f };
+    return weft_apply1(tape, &weft_op_linear, 3, (weft_var[]){ x, weight, bias }, &attr,
+                       sizeof attr);
+}
