@@ -43,16 +43,16 @@ static weft_status write_block(weft_store_writer *writer, const char *group,
                                const weft_params *params, const weft_real *block)
 {
     char name[MAX_NAME + 1];
-    for (int i = 0; i < weft_params_count(params); i++) {
+    weft_status status = weft_store_write_group(writer, group, weft_params_count(params));
+    for (int i = 0; status == WEFT_OK && i < weft_params_count(params); i++) {
         const weft_tensor shape = weft_params_value(params, i);
         const weft_real *x = block ? block + weft_params_offset(params, i) : shape.real;
-        weft_status status = join(name, group, weft_params_name(params, i));
+        status = join(name, group, weft_params_name(params, i));
         if (status == WEFT_OK) status = check_finite(name, x, weft_size(&shape));
         if (status == WEFT_OK)
             status = weft_store_write(writer, name, WEFT_STORE_REAL, shape.rank, shape.dim, x);
-        if (status != WEFT_OK) return status;
     }
-    return WEFT_OK;
+    return status;
 }
 
 static weft_status write_blocks(weft_store_writer *writer, const weft_checkpoint *state)

@@ -301,14 +301,33 @@ static weft_status describe(const char *name, weft_store_type type, int rank, co
     return WEFT_OK;
 }
 
+/* Nothing more is written after a failure or a save. */
+static weft_status check_open(weft_store_writer *writer, const char *name)
+{
+    if (writer->status != WEFT_OK) return weft_error(writer->status, "%s", writer->message);
+    if (writer->image) return WEFT_OK;
+    return stick(writer, weft_error(WEFT_ERR_STATE, "%s: the store is saved already", name));
+}
+
+weft_status weft_store_write_group(weft_store_writer *writer, const char *name, int n_arrays)
+{
+    weft_status status = check_open(writer, name);
+    if (status != WEFT_OK) return status;
+    if (!is_name(name) || n_arrays < 0)
+        status =
+            weft_error(WEFT_ERR_INPUT, "\"%s\" cannot name a group of %d arrays", name, n_arrays);
+    else
+        status = weft_hdf5_image_group(writer->image, name, n_arrays);
+    return status == WEFT_OK ? WEFT_OK : stick(writer, status);
+}
+
 weft_status weft_store_write(weft_store_writer *writer, const char *name, weft_store_type type,
                              int rank, const int64_t dim[], const void *data)
 {
-    if (writer->status != WEFT_OK) return writer->status;
-    if (!writer->image)
-        return stick(writer, weft_error(WEFT_ERR_STATE, "%s: the store is saved already", name));
+    weft_status status = check_open(writer, name);
+    if (status != WEFT_OK) return status;
     weft_store_entry entry;
-    weft_status status = describe(name, type, rank, dim, data, &entry);
+    status = describe(name, type, rank, dim, data, &entry);
     if (status == WEFT_OK) {
         entry.xxh3 = XXH3_64bits(data, entry.n_bytes);
         status = weft_hdf5_image_write(writer->image, &entry);

@@ -18,6 +18,7 @@ weft_status weft_hdf5_index(const char *label, const uint8_t *image, size_t imag
 /* A file that grows in memory. Names and shapes have been checked by the caller. */
 typedef struct weft_hdf5_image weft_hdf5_image;
 weft_hdf5_image *weft_hdf5_image_new(size_t expected_bytes) WEFT_MUST_CHECK;
+weft_status weft_hdf5_image_group(weft_hdf5_image *image, const char *name, int n_arrays);
 weft_status weft_hdf5_image_write(weft_hdf5_image *image, const weft_store_entry *entry);
 /** Close the file; its bytes, valid until weft_hdf5_image_free. */
 weft_status weft_hdf5_image_finish(weft_hdf5_image *image, const uint8_t **bytes, size_t *n_bytes);
