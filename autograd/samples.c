@@ -28,7 +28,7 @@ weft_var weft_sample_unary(weft_tape *t, int i, weft_var (*f)(weft_tape *, weft_
     case 6: x = weft_sample_uniform(t, low, high, WEFT_DIMS(3, 3)); return weft_mul(t, x, f(t, x));
     case 7:
         x = weft_sample_uniform(t, low, high, WEFT_DIMS(2, 5));
-        return weft_mul(t, f(t, x), f(t, x));
+        return weft_mul(t, f(t, x), weft_mul(t, f(t, x), f(t, x)));
     case 8: return f(t, weft_sample_uniform(t, low, high, WEFT_DIMS(1, 1, 1, 1)));
     case 9: return f(t, weft_sample_uniform(t, low, high, WEFT_DIMS(9, 1)));
     default: return WEFT_NIL;
