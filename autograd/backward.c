@@ -382,6 +382,16 @@ static void clear_gradients(weft_tape *tape)
     }
 }
 
+/* Leaves of which only some columns were used: the others' gradient is 0. (What has a node was
+ * completed when the walk came to it.) */
+static void complete_leaves(weft_tape *tape)
+{
+    for (uint32_t i = 0; i < tape->n_values; i++) {
+        value *v = &tape->values[i];
+        if (v->node == NO_NODE && v->grad.bytes && !is_param(v)) complete(tape, v);
+    }
+}
+
 weft_status weft_backward(weft_tape *tape, weft_var y, const weft_real *dy)
 {
     uint32_t index;
@@ -405,6 +415,7 @@ weft_status weft_backward(weft_tape *tape, weft_var y, const weft_real *dy)
         }
         if (consumes) give_up_node(tape, &tape->nodes[i], y_root);
     }
+    complete_leaves(tape);
     if (consumes) tape->consumed = true;
     return tape->status;
 }
