@@ -1,0 +1,178 @@
+/* layers.h - layers are plain structs of parameter handles: nothing to free.
+ *
+ * X_layer_init adds the parameters, named PREFIX.weight and so on as PyTorch's nn.Transformer names
+ * them, to a weft_params; X_layer_apply records the layer on a tape. apply never fails by itself: a
+ * mistake puts the tape into its failed state and gives WEFT_NIL. Dropout is applied unless the tape
+ * was made with WEFT_NO_GRAD. Shapes use the letters of README.md: N tokens, D width. */
+#ifndef WEFT_LAYERS_H
+#define WEFT_LAYERS_H
+
+#include "../autograd/autograd.h"
+#include "batch.h"
+
+/* A packed batch on a tape: offsets [B+1] and rows [N, 2] (see specs.h). */
+typedef struct weft_packed {
+    int64_t B, N;
+    weft_var ids, offsets, rows; /* int32 */
+} weft_packed;
+weft_packed weft_packed_of(weft_tape *tape, const weft_tokens *tokens);
+
+/* ---- linear (linear.c): y = f(x W^T + b) ------------------------------------------------------- */
+
+typedef struct weft_linear_layer {
+    weft_param weight; /* [C, K] */
+    weft_param bias;   /* [C] or none */
+} weft_linear_layer;
+weft_status weft_linear_layer_init(weft_linear_layer *layer, weft_params *params, const char *prefix,
+                                   int64_t K, int64_t C, bool bias, weft_init init) WEFT_MUST_CHECK;
+weft_var weft_linear_layer_apply(const weft_linear_layer *layer, weft_tape *tape, weft_var x,
+                                 weft_activation f);
+
+/* ---- norm (norm.c) ----------------------------------------------------------------------------- */
+
+typedef struct weft_norm_layer {
+    weft_param gain, bias; /* PREFIX.weight [D], PREFIX.bias [D] (none for RMSNorm) */
+    weft_norm_spec spec;
+} weft_norm_layer;
+weft_status weft_norm_layer_init(weft_norm_layer *layer, weft_params *params, const char *prefix,
+                                 int64_t D, weft_norm_spec spec) WEFT_MUST_CHECK;
+weft_var weft_norm_layer_apply(const weft_norm_layer *layer, weft_tape *tape, weft_var x);
+/** s = residual + dropout(x), normalised; s itself in *sum (may be NULL). */
+weft_var weft_norm_layer_apply_residual(const weft_norm_layer *layer, weft_tape *tape,
+                                        weft_var residual, weft_var x, double dropout, weft_var rows,
+                                        weft_var *sum);
+
+/* ---- positions (position.c) --------------------------------------------------------------------- */
+
+typedef enum weft_position_kind {
+    WEFT_POSITION_SINUSOIDAL, /* PE(p, 2i) = sin(p / 10000^(2i/D)), PE(p, 2i+1) = cos(same): Vaswani
+                                 et al. 2017, section 3.5 */
+    WEFT_POSITION_LEARNED     /* a table [max_positions, D]; a position beyond it is an error */
+} weft_position_kind;
+typedef struct weft_position_layer {
+    weft_position_kind kind;
+    int64_t D;
+    weft_param table; /* learned: PREFIX.weight */
+} weft_position_layer;
+weft_status weft_position_layer_init(weft_position_layer *layer, weft_params *params,
+                                     const char *prefix, weft_position_kind kind, int64_t D,
+                                     int64_t max_positions) WEFT_MUST_CHECK;
+/** The encoding of each row's position, [N, D]: rows[n] = (sentence, position). */
+weft_var weft_position_layer_apply(const weft_position_layer *layer, weft_tape *tape,
+                                   const weft_tokens *tokens);
+/** The sinusoid of position p into row[D]. */
+void weft_sinusoid(int64_t p, int64_t D, weft_real *row);
+
+/* ---- multi-head attention (attention.c), Vaswani et al. 2017, section 3.2.2 ---------------------- */
+
+typedef struct weft_attention_layer {
+    weft_param in_weight; /* PREFIX.in_proj_weight [3D, D]: query, key and value stacked */
+    weft_param in_bias;   /* PREFIX.in_proj_bias [3D] */
+    weft_linear_layer out; /* PREFIX.out_proj [D, D] */
+    int64_t D;
+    int heads;
+    double dropout; /* of the weights */
+} weft_attention_layer;
+/** stacked: Xavier over [3D, D] as nn.Transformer instead of over each [D, D] as the paper. */
+weft_status weft_attention_layer_init(weft_attention_layer *layer, weft_params *params,
+                                      const char *prefix, int64_t D, int heads, double dropout,
+                                      weft_init init) WEFT_MUST_CHECK;
+/** Self-attention of x [N, D]: one product gives q, k and v, which are read as its columns. */
+weft_var weft_attention_layer_self(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
+                                   const weft_packed *packed, bool causal);
+/** Attention of x [N, D] to the memory [M, D] of the encoder, sentence by sentence. */
+weft_var weft_attention_layer_cross(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
+                                    const weft_packed *packed, weft_var memory,
+                                    const weft_packed *memory_packed);
+
+/* ---- encoder and decoder layers (encoder.c, decoder.c) ------------------------------------------- */
+
+/* What all layers of a model share. */
+typedef struct weft_layer_config {
+    int64_t D, F;
+    int heads;
+    bool pre_norm;
+    weft_norm_spec norm;
+    weft_activation activation;
+    double dropout, attention_dropout, activation_dropout;
+    weft_init init;    /* of matrices */
+    bool init_stacked; /* in_proj as one [3D, D] matrix */
+} weft_layer_config;
+
+/* Self-attention and feed-forward, each with residual and norm: post-norm x = norm(x + f(x)) as the
+ * paper, or pre-norm x = x + f(norm(x)). A causal one is a layer of a decoder-only model. */
+typedef struct weft_encoder_layer {
+    weft_attention_layer self_attn;
+    weft_linear_layer linear1, linear2; /* [F, D], [D, F] */
+    weft_norm_layer norm1, norm2;
+    weft_layer_config config;
+} weft_encoder_layer;
+weft_status weft_encoder_layer_init(weft_encoder_layer *layer, weft_params *params,
+                                    const char *prefix, const weft_layer_config *config)
+    WEFT_MUST_CHECK;
+weft_var weft_encoder_layer_apply(const weft_encoder_layer *layer, weft_tape *tape, weft_var x,
+                                  const weft_packed *packed, bool causal);
+
+/* Masked self-attention, attention to the memory, feed-forward. */
+typedef struct weft_decoder_layer {
+    weft_attention_layer self_attn, multihead_attn;
+    weft_linear_layer linear1, linear2;
+    weft_norm_layer norm1, norm2, norm3;
+    weft_layer_config config;
+} weft_decoder_layer;
+weft_status weft_decoder_layer_init(weft_decoder_layer *layer, weft_params *params,
+                                    const char *prefix, const weft_layer_config *config)
+    WEFT_MUST_CHECK;
+weft_var weft_decoder_layer_apply(const weft_decoder_layer *layer, weft_tape *tape, weft_var x,
+                                  const weft_packed *packed, weft_var memory,
+                                  const weft_packed *memory_packed);
+
+/* ---- the whole model (transformer.c) -------------------------------------------------------------- */
+
+typedef enum weft_tie {
+    WEFT_TIE_NONE,   /* src_embed, tgt_embed and generator are three matrices */
+    WEFT_TIE_TARGET, /* generator is tgt_embed (Press & Wolf 2017) */
+    WEFT_TIE_ALL     /* all three are one, src_embed.weight (one vocabulary) */
+} weft_tie;
+
+typedef struct weft_transformer_config {
+    bool decoder_only;
+    weft_layer_config layer;
+    int encoder_layers, decoder_layers;
+    int64_t source_V, target_V; /* vocabulary sizes; equal where all are tied */
+    weft_tie tie;
+    bool final_norm;     /* encoder.norm, decoder.norm after the last layer, as nn.Transformer */
+    bool no_embed_scale; /* embeddings without sqrt(D) */
+    weft_position_kind position;
+    int64_t max_positions; /* learned positions */
+    double embedding_std;  /* 0 means D^-0.5 */
+    double label_smoothing;
+} weft_transformer_config;
+
+enum { WEFT_MAX_LAYERS = 64 };
+typedef struct weft_transformer {
+    weft_transformer_config config;
+    weft_param src_embed, tgt_embed, generator; /* [V, D]; handles may be equal */
+    weft_position_layer src_position, tgt_position;
+    weft_encoder_layer encoder[WEFT_MAX_LAYERS]; /* decoder-only: its causal layers */
+    weft_decoder_layer decoder[WEFT_MAX_LAYERS];
+    weft_norm_layer encoder_norm, decoder_norm;
+} weft_transformer;
+
+weft_status weft_transformer_init(weft_transformer *model, weft_params *params,
+                                  const weft_transformer_config *config) WEFT_MUST_CHECK;
+/** The encoder's output [M, D] for a packed source. */
+weft_var weft_transformer_encode(const weft_transformer *model, weft_tape *tape,
+                                 const weft_tokens *source);
+/** The decoder's output [N, D]; `memory` and `source` are unused by decoder-only models. */
+weft_var weft_transformer_decode(const weft_transformer *model, weft_tape *tape,
+                                 const weft_tokens *target, weft_var memory,
+                                 const weft_tokens *source);
+/** Logits [N, V] of decoder outputs. */
+weft_var weft_transformer_logits(const weft_transformer *model, weft_tape *tape, weft_var x);
+/** The sum over all target tokens of the label-smoothed cross-entropy (divide by their number), and
+ *  in *nll (may be NULL) the sum of -log p of the labels. The logits are never held whole. */
+weft_var weft_transformer_loss(const weft_transformer *model, weft_tape *tape,
+                               const weft_batch *batch, weft_var *nll);
+
+#endif
