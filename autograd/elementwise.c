@@ -104,7 +104,10 @@ void weft_map_binary(const weft_call *c, weft_binary_kernel *f)
 int weft_axis(const weft_call *c, int axis, int rank)
 {
     if (axis >= -rank && axis < rank) return axis < 0 ? axis + rank : axis;
-    weft_fail(c, WEFT_ERR_RANGE, "axis %d is not in -%d .. %d", axis, rank, rank - 1);
+    if (rank == 0)
+        weft_fail(c, WEFT_ERR_RANGE, "axis %d: a scalar has none", axis);
+    else
+        weft_fail(c, WEFT_ERR_RANGE, "axis %d is not in -%d .. %d", axis, rank, rank - 1);
     return -1;
 }
 

@@ -85,7 +85,7 @@ static weft_var sample(weft_tape *t, int i)
         x = weft_sample_normal(t, WEFT_DIMS(7));
         return weft_mul(t, x, weft_where(t, coin(t, WEFT_DIMS(7)), weft_mul(t, x, x), x));
     case 8:
-        return weft_where(t, coin(t, WEFT_DIMS(9)), weft_sample_uniform(t, -1e6, 1e6, WEFT_DIMS(9)),
+        return weft_where(t, coin(t, WEFT_DIMS(9)), weft_sample_uniform(t, -1e4, 1e4, WEFT_DIMS(9)),
                           weft_sample_normal(t, WEFT_DIMS(9)));
     case 9: /* columns of integers */
         return weft_where(t, weft_slice(t, coin(t, WEFT_DIMS(4, 6)), 1, 1, 4),
