@@ -1,0 +1,260 @@
+/**
+ * weft_cross_entropy - label-smoothed cross-entropy of each row.
+ *
+ *     y_r = sum_j q_j (ln sum_k exp(z_rk) - z_rj),   q_j = eps / V, and 1 - eps more at the target
+ *
+ * (Szegedy et al. 2016, section 7; eps = 0 is the negative log-likelihood.)
+ *
+ * @param logits   z [.., V]
+ * @param targets  int32, one for each row of logits, in 0 .. V-1; rows whose target is spec->ignore
+ *                 (where has_ignore) give 0
+ * @param spec     NULL means no smoothing and nothing ignored
+ * @return         [..]: one loss a row
+ *
+ * Gradient        dz_r = dy_r (softmax(z_r) - q)
+ * Errors          WEFT_ERR_RANGE  smoothing, a target (the first bad one is named)
+ *                 WEFT_ERR_SHAPE  a scalar, V = 0, another number of targets than rows
+ * Saved           maximum and sum of exponentials of each row; the logits are read again
+ * Numbers         sums in double
+ */
+#include "autograd/loss_internal.h"
+
+enum { LOGITS, TARGETS };
+
+bool weft_check_targets(const weft_call *c, int input, int64_t R, int64_t V,
+                        const weft_cross_entropy_spec *spec)
+{
+    const weft_tensor *targets = &c->in[input];
+    if (!(spec->smoothing >= 0 && spec->smoothing < 1))
+        return weft_fail(c, WEFT_ERR_RANGE, "smoothing is %g: it must be in [0, 1)",
+                         spec->smoothing);
+    if (V < 1) return weft_fail(c, WEFT_ERR_SHAPE, "there are no classes: V is 0");
+    if (weft_size(targets) != R)
+        return weft_fail(c, WEFT_ERR_SHAPE, "%lld targets for %lld rows",
+                         (long long)weft_size(targets), (long long)R);
+    if (weft_call_is_dry(c)) return true;
+    for (int64_t r = 0; r < R; r++) {
+        const int32_t target = targets->i32[r];
+        if (loss_counts(spec, target) && (target < 0 || target >= V))
+            return weft_fail(c, WEFT_ERR_RANGE, "target %d (row %lld) is not in 0 .. %lld",
+                             (int)target, (long long)r, (long long)V - 1);
+    }
+    return true;
+}
+
+static bool infer(weft_call *c)
+{
+    const weft_tensor *z = &c->in[LOGITS];
+    if (z->rank < 1) return weft_fail(c, WEFT_ERR_SHAPE, "logits must be [.., V], not a scalar");
+    const int64_t R = weft_rows(z);
+    return weft_check_targets(c, TARGETS, R, weft_cols(z), c->attr) &&
+           weft_out(c, 0, WEFT_REAL, z->rank - 1, z->dim) && weft_save(c, 0, WEFT_REAL, 2 * R);
+}
+
+/* The exponentials themselves are not kept: they go through a window of the stack. */
+enum { WINDOW = 512 };
+
+WEFT_KERNEL static weft_loss_row row_forward(int64_t V, const weft_real *z, int32_t target,
+                                             double eps)
+{
+    weft_real y[WINDOW];
+    weft_loss_row row = { .max = row_max(V, z) };
+    for (int64_t from = 0; from < V; from += WINDOW)
+        row.sum += row_exp(V - from < WINDOW ? V - from : WINDOW, z + from, row.max, y);
+    loss_of_row(&row, (double)z[target], eps > 0 ? row_sum(V, z) / (double)V : 0, eps);
+    return row;
+}
+
+static void forward(const weft_call *c)
+{
+    const weft_cross_entropy_spec *spec = c->attr;
+    const weft_tensor *z = &c->in[LOGITS];
+    const int32_t *targets = c->in[TARGETS].i32;
+    const int64_t R = weft_rows(z), V = weft_cols(z);
+    weft_real *saved = c->saved[0].data ? c->saved[0].real : NULL;
+#pragma omp parallel for schedule(static) num_threads(weft_team(R, 16 * R * V))
+    for (int64_t r = 0; r < R; r++) {
+        weft_loss_row row = { .sum = 1 };
+        if (loss_counts(spec, targets[r]))
+            row = row_forward(V, z->real + r * z->ld, targets[r], spec->smoothing);
+        c->out[0].real[r] = (weft_real)row.loss;
+        if (!saved) continue;
+        saved[2 * r] = row.max;
+        saved[2 * r + 1] = (weft_real)row.sum;
+    }
+}
+
+/* dz of one row, `weight` times the gradient of its loss. */
+WEFT_KERNEL static void row_backward(int64_t V, const weft_real *z, const weft_real saved[2],
+                                     int32_t target, double eps, double weight, bool add,
+                                     weft_real *dz)
+{
+    const weft_real factor = (weft_real)(weight / (double)saved[1]),
+                    share = (weft_real)(weight * eps / (double)V), max = saved[0];
+    if (add)
+#pragma omp simd
+        for (int64_t k = 0; k < V; k++) dz[k] += real_exp(z[k] - max) * factor - share;
+    else
+#pragma omp simd
+        for (int64_t k = 0; k < V; k++) dz[k] = real_exp(z[k] - max) * factor - share;
+    dz[target] -= (weft_real)(weight * (1 - eps));
+}
+
+static void backward(const weft_call *c)
+{
+    const weft_cross_entropy_spec *spec = c->attr;
+    const weft_tensor *z = &c->in[LOGITS], *dz = &c->din[LOGITS];
+    const int32_t *targets = c->in[TARGETS].i32;
+    const int64_t R = weft_rows(z), V = weft_cols(z);
+    if (!dz->data) return;
+#pragma omp parallel for schedule(static) num_threads(weft_team(R, 16 * R * V))
+    for (int64_t r = 0; r < R; r++) {
+        weft_real *row = dz->real + r * dz->ld;
+        if (loss_counts(spec, targets[r]))
+            row_backward(V, z->real + r * z->ld, c->saved[0].real + 2 * r, targets[r],
+                         spec->smoothing, (double)c->dout[0].real[r], c->add[LOGITS], row);
+        else if (!c->add[LOGITS])
+            for (int64_t k = 0; k < V; k++) row[k] = 0;
+    }
+}
+
+/* 1 where the row counts, and targets with 0 in place of the ignored one. */
+static void split_ignored(weft_tape *t, weft_var targets, int64_t R,
+                          const weft_cross_entropy_spec *spec, weft_var *index, weft_var *counts)
+{
+    const weft_tensor given = weft_value(t, targets);
+    int32_t *both = weft_alloc(2 * (size_t)R, sizeof *both);
+    if (!both) {
+        weft_tape_fail(t, WEFT_ERR_MEMORY, "cross_entropy: %s", weft_message());
+        return;
+    }
+    for (int64_t r = 0; given.data && r < R; r++) {
+        both[r] = loss_counts(spec, given.i32[r]);
+        both[R + r] = both[r] ? given.i32[r] : 0;
+    }
+    *counts = weft_constant_int(t, WEFT_DIMS(R), both);
+    *index = weft_constant_int(t, WEFT_DIMS(R, 1), both + R);
+    weft_free(both);
+}
+
+weft_var weft_cross_entropy_define(weft_tape *t, weft_var logits, weft_var targets,
+                                   const weft_cross_entropy_spec *spec, weft_var *nll)
+{
+    const weft_tensor shape = weft_shape(t, logits);
+    const int64_t R = weft_rows(&shape);
+    const double eps = spec->smoothing;
+    weft_var index = WEFT_NIL, counts = WEFT_NIL;
+    if (spec->has_ignore)
+        split_ignored(t, targets, R, spec, &index, &counts);
+    else
+        index = weft_reshape(t, targets, WEFT_DIMS(R, 1));
+    const weft_var logs = weft_log_softmax(t, logits);
+    weft_var plain = weft_neg(t, weft_reshape(t, weft_gather(t, logs, 1, index), WEFT_DIMS(R)));
+    weft_var loss = plain;
+    if (eps > 0)
+        loss = weft_sub(t, weft_scale(t, plain, 1 - eps),
+                        weft_scale(t, weft_mean(t, logs, 1, false), eps));
+    if (spec->has_ignore) {
+        loss = weft_where(t, counts, loss, weft_scalar(t, 0));
+        plain = weft_where(t, counts, plain, weft_scalar(t, 0));
+    }
+    if (nll) *nll = plain;
+    return loss;
+}
+
+static void define(weft_rule *r)
+{
+    weft_tape *t = r->tape;
+    const weft_tensor z = weft_shape(t, r->in[LOGITS]);
+    const weft_var rows = weft_reshape(t, r->in[LOGITS], WEFT_DIMS(weft_rows(&z), weft_cols(&z)));
+    r->result[0] = weft_reshape(
+        t, weft_cross_entropy_define(t, rows, r->in[TARGETS], r->attr, NULL), z.rank - 1, z.dim);
+}
+
+static weft_var with(weft_tape *t, weft_var logits, weft_var targets, double smoothing)
+{
+    return weft_cross_entropy(t, logits, targets,
+                              &(weft_cross_entropy_spec){ .smoothing = smoothing });
+}
+
+static weft_var sample(weft_tape *t, int i)
+{
+    const weft_cross_entropy_spec ignoring = { .smoothing = 0.1, .has_ignore = true, .ignore = 2 };
+    weft_var x;
+    switch (i) {
+    case 0:
+        return with(t, weft_sample_normal(t, WEFT_DIMS(4, 5)),
+                    weft_sample_int(t, 0, 5, WEFT_DIMS(4)), 0);
+    case 1:
+        return with(t, weft_sample_normal(t, WEFT_DIMS(3, 37)),
+                    weft_sample_int(t, 0, 37, WEFT_DIMS(3)), 0.1);
+    case 2:
+        return with(t, weft_sample_normal(t, WEFT_DIMS(7)), weft_sample_int(t, 0, 7, 0, NULL), 0.2);
+    case 3:
+        return with(t, weft_sample_normal(t, WEFT_DIMS(2, 3, 4)),
+                    weft_sample_int(t, 0, 4, WEFT_DIMS(2, 3)), 0.1);
+    case 4:
+        return with(t, weft_sample_strided(t, WEFT_DIMS(4, 6)),
+                    weft_sample_int(t, 0, 6, WEFT_DIMS(4)), 0.1);
+    case 5: /* one class: the loss is 0 */
+        weft_sample_zero_gradient(t);
+        return with(t, weft_sample_normal(t, WEFT_DIMS(2, 1)),
+                    weft_sample_int(t, 0, 1, WEFT_DIMS(2)), 0);
+    case 6: /* some rows do not count */
+        return weft_cross_entropy(t, weft_sample_normal(t, WEFT_DIMS(9, 4)),
+                                  weft_sample_int(t, 0, 4, WEFT_DIMS(9)), &ignoring);
+    case 7: /* a target that is ignored need not be a class */
+        return weft_cross_entropy(t, weft_sample_normal(t, WEFT_DIMS(2, 3)),
+                                  weft_constant_int(t, WEFT_DIMS(2), (int32_t[]){ -100, 1 }),
+                                  &(weft_cross_entropy_spec){ .has_ignore = true, .ignore = -100 });
+    case 8:
+        return with(t, weft_sample_uniform(t, 998, 1002, WEFT_DIMS(3, 4)),
+                    weft_sample_int(t, 0, 4, WEFT_DIMS(3)), 0.3);
+    case 9:
+        x = weft_sample_normal(t, WEFT_DIMS(4, 3));
+        return weft_mul(t, weft_sum(t, x, 1, false),
+                        with(t, x, weft_sample_int(t, 0, 3, WEFT_DIMS(4)), 0.1));
+    case 10: /* longer than the window */
+        return with(t, weft_sample_normal(t, WEFT_DIMS(2, 1100)),
+                    weft_sample_int(t, 0, 1100, WEFT_DIMS(2)), 0.1);
+    default: return WEFT_NIL;
+    }
+}
+
+static weft_var misuse(weft_tape *t, int i)
+{
+    const weft_var x = weft_sample_normal(t, WEFT_DIMS(2, 3)),
+                   y = weft_sample_int(t, 0, 3, WEFT_DIMS(2));
+    switch (i) {
+    case 0: return with(t, x, weft_constant_int(t, WEFT_DIMS(2), (int32_t[]){ 0, 3 }), 0);
+    case 1: return with(t, x, weft_constant_int(t, WEFT_DIMS(2), (int32_t[]){ -1, 0 }), 0);
+    case 2: return with(t, x, weft_sample_int(t, 0, 3, WEFT_DIMS(3)), 0);
+    case 3: return with(t, x, y, 1);
+    case 4: return with(t, x, y, -0.1);
+    case 5: return with(t, weft_scalar(t, 1), weft_sample_int(t, 0, 1, WEFT_DIMS(1)), 0);
+    case 6: return with(t, weft_sample_normal(t, WEFT_DIMS(2, 0)), y, 0);
+    case 7: return with(t, x, weft_sample_normal(t, WEFT_DIMS(2)), 0);
+    case 8: return with(t, x, WEFT_NIL, 0);
+    default: return WEFT_NIL;
+    }
+}
+
+const weft_op weft_op_cross_entropy = { .name = "cross_entropy",
+                                        .inputs = "logits targets",
+                                        .n_in = 2,
+                                        .integer = 1 << TARGETS,
+                                        .strided = 1 << LOGITS,
+                                        .infer = infer,
+                                        .forward = forward,
+                                        .backward = backward,
+                                        .define = define,
+                                        .sample = sample,
+                                        .misuse = misuse };
+
+weft_var weft_cross_entropy(weft_tape *tape, weft_var logits, weft_var targets,
+                            const weft_cross_entropy_spec *spec)
+{
+    const weft_cross_entropy_spec attr = spec ? *spec : (weft_cross_entropy_spec){ 0 };
+    return weft_apply1(tape, &weft_op_cross_entropy, 2, (weft_var[]){ logits, targets }, &attr,
+                       sizeof attr);
+}
