@@ -35,13 +35,14 @@ static void forward(const weft_call *c)
     }
 }
 
-/* Seen through where, so that there is a gradient to check; random values keep off the kink. */
-static weft_var larger(weft_tape *t, weft_var a, weft_var b)
+/* Seen through where, so that there is a gradient to check, by both inputs on either side. Random
+ * values keep off the jump at a = b. */
+static weft_var either(weft_tape *t, weft_var a, weft_var b)
 {
-    return weft_where(t, weft_greater(t, a, b), a, b);
+    return weft_where(t, weft_greater(t, a, b), weft_mul(t, a, b), weft_sub(t, a, b));
 }
 
-static weft_var sample(weft_tape *t, int i) { return weft_sample_binary(t, i, larger, -2, 2); }
+static weft_var sample(weft_tape *t, int i) { return weft_sample_binary(t, i, either, -2, 2); }
 
 static weft_var misuse(weft_tape *t, int i) { return weft_misuse_binary(t, i, weft_greater); }
 

@@ -56,7 +56,7 @@ static weft_var sample(weft_tape *t, int i)
 {
     if (i == 10) return weft_softplus(t, weft_sample_uniform(t, -9, -5, WEFT_DIMS(6)));
     if (i == 11) return weft_softplus(t, weft_sample_uniform(t, 500, 1000, WEFT_DIMS(6)));
-    if (i == 12) return weft_softplus(t, weft_sample_uniform(t, -1e-6, 1e-6, WEFT_DIMS(6)));
+    if (i == 12) return weft_softplus(t, weft_sample_uniform(t, -1e-3, 1e-3, WEFT_DIMS(6)));
     return weft_sample_unary(t, i, weft_softplus, -4, 4);
 }
 
