@@ -23,8 +23,8 @@ WEFT_KERNEL static void row(int64_t C, const weft_real *x, weft_real *y)
 {
     const weft_real max = row_max(C, x);
     const double sum = row_exp(C, x, max, y);
-    const double shift = sum == 0 ? 0 : log(sum) + (double)max;
-    for (int64_t k = 0; k < C; k++) y[k] = (weft_real)((double)x[k] - shift);
+    const double log_sum = sum == 0 ? 0 : log(sum), top = sum == 0 ? 0 : (double)max;
+    for (int64_t k = 0; k < C; k++) y[k] = (weft_real)(((double)x[k] - top) - log_sum);
 }
 
 static void forward(const weft_call *c)
