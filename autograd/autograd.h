@@ -223,6 +223,7 @@ typedef struct weft_call {
  * keeps the first error), so rules are written as plain formulas. */
 typedef struct weft_rule {
     weft_tape *tape;
+    const weft_op *op;
     const void *attr;
     int n_in, n_out;
     const weft_var *in;   /* the inputs; WEFT_NIL where an optional one was not given */
@@ -294,23 +295,26 @@ const weft_op *weft_op_find(const char *name); /* NULL when there is none */
 /* ---- checking gradients (gradcheck.c) --------------------------------------------------------- */
 
 typedef struct weft_gradcheck_options {
-    int directions;         /* random directions an input; 0 means 3 */
-    double tolerance;       /* worst relative error allowed; 0 means 1e-7 (float build: 2e-2) */
-    bool first_order_only;  /* leave out the second order */
-    uint64_t seed;          /* 0 means 1 */
-    const weft_op *replace; /* for the self-test: check this (broken) operation's kernels in place
-                               of `op` wherever a sample records `op` */
+    int directions;        /* random directions an input; 0 means 3 */
+    double tolerance;      /* worst relative error allowed; 0 means 1e-7 (float build: 2e-2) */
+    bool first_order_only; /* leave out the second order */
+    bool stop_at_failure;  /* end with the first failed check */
+    uint64_t seed;         /* of samples, directions and weights; 0 means 1 */
+    const weft_op *replace; /* for tests of the check: an operation that differs from `op` in its
+                               gradient (vjp, backward, define) alone; nodes of `op` become it */
 } weft_gradcheck_options;
 typedef struct weft_gradcheck_report {
     int64_t n_checks, n_failed, n_samples, n_kinks;
-    double worst;          /* worst relative error, by the measure of docs/gradcheck.md */
+    double worst;          /* relative error |<g, v> - difference| / max(||g|| / sqrt(n), 1e-8) */
     char worst_where[256]; /* "layer_norm, sample 3, input gain, direction 1, first order" */
     char failure[1024];    /* the first failed check: where, both values */
 } weft_gradcheck_report;
 
-/** Check every sample of one operation, built-in or the user's: first order, second order, fused
- *  kernel against definition, adding against writing, each gradient switched off.
- *  Adds to *report. WEFT_OK also when checks failed; an error only when checking was impossible. */
+/** Check every sample of one operation, built-in or the user's: first and second order against
+ *  differences along random directions, the fused kernel against its definition, adding against
+ *  writing, a consuming against a retaining tape, each gradient switched off, several threads.
+ *  Adds to *report. `options` may be NULL. WEFT_OK also when checks failed; an error only when
+ *  checking was impossible (no memory, no samples). */
 weft_status weft_gradcheck(const weft_op *op, const weft_gradcheck_options *options,
                            weft_gradcheck_report *report) WEFT_MUST_CHECK;
 

@@ -299,6 +299,7 @@ static bool run_vjp(weft_tape *tape, uint32_t i, const bool has[])
     tape->in_backward = true;
     if (ok) {
         weft_rule rule = { .tape = tape,
+                           .op = n.op,
                            .attr = n.attr,
                            .n_in = n.n_in,
                            .n_out = n.n_out,

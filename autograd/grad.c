@@ -72,6 +72,7 @@ static bool rule_of(weft_tape *tape, uint32_t i, rule_vars *v)
     *v = (rule_vars){ .in = weft_alloc(2 * (size_t)n->n_in, sizeof *v->in),
                       .wants = weft_alloc((size_t)n->n_in, sizeof *v->wants) };
     v->rule = (weft_rule){ .tape = tape,
+                           .op = n->op,
                            .attr = n->attr,
                            .n_in = n->n_in,
                            .n_out = n->n_out,

@@ -71,6 +71,7 @@ void weft_tape_reset(weft_tape *tape)
     tape->n_scopes = 0;
     tape->scope_record = NULL;
     tape->sample_zero_gradient = false;
+    tape->frozen = 0;
     tape->sample_row = 0;
     tape->site = 0;
     tape->status = WEFT_OK;
@@ -126,10 +127,9 @@ weft_status weft_tape_fail(weft_tape *tape, weft_status code, const char *fmt, .
     return tape->status;
 }
 
-/* The i-th word of a list "a b c"; the last one for all further i. */
-static void input_name(const char *list, int i, char name[32])
+void weft_tape_input_name(const weft_op *op, int i, char name[32])
 {
-    const char *word = list ? list : "x";
+    const char *word = op->inputs ? op->inputs : "x";
     for (; i > 0; i--) {
         const char *next = strchr(word, ' ');
         if (!next) break;
@@ -145,7 +145,7 @@ static void describe_call(const weft_call *c, const uint32_t *ids, char *text, s
     size_t n = (size_t)snprintf(text, bytes, "%s(", c->op->name);
     for (int i = 0; i < c->n_in && n < bytes; i++) {
         char letter[32], shape[WEFT_SHAPE_TEXT];
-        input_name(c->op->inputs, i, letter);
+        weft_tape_input_name(c->op, i, letter);
         const uint32_t id = ids ? ids[i] : 0;
         const char *name = id && tape->values[id - 1].name ? tape->values[id - 1].name : letter;
         if (i >= 8) {
@@ -339,7 +339,7 @@ static weft_var leaf_of(weft_tape *tape, const char *what, weft_dtype dtype, int
 {
     value *v = push_leaf(tape, what, dtype, rank, dim);
     if (!v) return WEFT_NIL;
-    v->wants = wants && !(tape->flags & WEFT_NO_GRAD);
+    v->wants = wants && !(tape->flags & WEFT_NO_GRAD) && tape->n_values != tape->frozen;
     void *to = weft_arena_at(tape->arena, v->data.offset);
     const size_t bytes = weft_tensor_bytes(&v->t);
     if (to && bytes && !data) {
@@ -607,7 +607,7 @@ static bool gather_inputs(weft_tape *tape, const weft_op *op, int n_in, const we
     for (int i = 0; i < n_in; i++) {
         const uint32_t bit = i < 32 ? UINT32_C(1) << i : 0;
         char letter[32];
-        input_name(op->inputs, i, letter);
+        weft_tape_input_name(op, i, letter);
         if (weft_is_nil(in[i]) && (op->optional & bit)) {
             ids[i] = 0;
             continue;
@@ -866,7 +866,7 @@ bool weft_tape_check_finite(weft_tape *tape, const node *n, const weft_tensor *x
     for (int i = 0; i < c->n_in && used < sizeof ranges; i++) {
         char letter[32], range[96];
         if (c->in[i].rank < 0 || c->in[i].dtype != WEFT_REAL || !c->in[i].data) continue;
-        input_name(n->op->inputs, i, letter);
+        weft_tape_input_name(n->op, i, letter);
         range_text(&c->in[i], range, sizeof range);
         used += (size_t)snprintf(ranges + used, sizeof ranges - used, "%s%s %s", used ? ", " : "",
                                  letter, range);

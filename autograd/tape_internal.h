@@ -87,6 +87,7 @@ struct weft_tape {
     int n_scopes;
     const char *scope_record; /* copy of scope[] in records, made when a node needs it */
     bool sample_zero_gradient;
+    uint32_t frozen; /* gradcheck: index + 1 of the leaf to record as a constant; 0: none */
     uint64_t sample_row;
     uint32_t *gradient_of; /* weft_grad: index + 1 of each value's gradient so far */
     bool *depends;         /* weft_grad: on one of the x */
@@ -100,6 +101,8 @@ static inline weft_var weft_var_of(const weft_tape *tape, uint32_t index)
     return (weft_var){ index + 1, tape->epoch };
 }
 
+/* The i-th word of an operation's `inputs`, the last one for all further i: "gain". */
+void weft_tape_input_name(const weft_op *op, int i, char name[32]);
 /* Find a value by handle; false (and the tape fails) for nil, stale or foreign handles. */
 bool weft_tape_find(weft_tape *tape, weft_var x, const char *what, uint32_t *index);
 /* The tensor of a value with its data pointer. */

@@ -152,6 +152,8 @@ int weft_threads(void);
  *  thread has an iteration.      #pragma omp parallel for num_threads(weft_team(R, R * C)) */
 int weft_team(int64_t n, int64_t work);
 
+/** For tests: share loops among threads from this many scalar operations a thread on; 0: as usual. */
+void weft_team_work(int64_t work);
 /** For tests: largest team given since the last call of this function. */
 int weft_team_largest(void);
 

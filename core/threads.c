@@ -6,6 +6,7 @@
 
 /* Scalar operations below which waking a thread costs more than it brings (a few microseconds). */
 enum { WORK_PER_THREAD = 16384, MAX_THREADS = 256 };
+static atomic_llong work_per_thread = WORK_PER_THREAD;
 
 static atomic_int n_threads; /* 0: not set yet */
 static atomic_int largest_team;
@@ -32,7 +33,7 @@ int weft_team(int64_t n, int64_t work)
 {
     int64_t team = weft_threads();
     if (omp_in_parallel()) team = 1; /* one level of parallelism only */
-    if (team > work / WORK_PER_THREAD) team = work / WORK_PER_THREAD;
+    if (team > work / work_per_thread) team = work / work_per_thread;
     if (team > n) team = n;
     if (team < 1) team = 1;
     if (team > largest_team) largest_team = (int)team;
@@ -40,3 +41,8 @@ int weft_team(int64_t n, int64_t work)
 }
 
 int weft_team_largest(void) { return atomic_exchange(&largest_team, 0); }
+
+void weft_team_work(int64_t work)
+{
+    work_per_thread = work > 0 ? work : WORK_PER_THREAD;
+}
