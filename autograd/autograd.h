@@ -243,6 +243,7 @@ struct weft_op {
     uint32_t any_type;  /* bit i: input i may be either */
     uint32_t optional;  /* bit i: input i may be WEFT_NIL (its tensor has data NULL and rank -1) */
     uint32_t constant;  /* bit i: input i is not differentiable although real */
+    uint32_t detached;  /* bit j: no gradient flows through output j although it is real */
     uint32_t strided;   /* bit i: kernels read input i by its ld; others get a dense copy */
     bool (*infer)(weft_call *c);
     void (*forward)(const weft_call *c); /* NULL: every output is a view */

@@ -40,7 +40,8 @@ static bool mark_dependent(weft_tape *tape, uint32_t from, uint32_t to)
         }
         for (int j = 0; j < n->n_out; j++) {
             const uint32_t index = n->first_out + (uint32_t)j;
-            tape->depends[index] |= depends && tape->values[index].t.dtype == WEFT_REAL;
+            tape->depends[index] |=
+                depends && tape->values[index].t.dtype == WEFT_REAL && !(n->op->detached >> j & 1);
         }
     }
     return true;

@@ -120,14 +120,22 @@ static void soil(weft_tape *tape)
     weft_tape_give(tape, &dirt);
 }
 
-/* Nodes of the operation become those of its replacement, from node `first` on. */
+/* Nodes of the operation from number `first` on become those of its replacement. What phi is made of
+ * stays right: two equal faults could cancel out. */
 static void replace(const check *c, weft_tape *tape, uint32_t first)
 {
     for (uint32_t i = first; c->options.replace && i < tape->n_nodes; i++)
         if (tape->nodes[i].op == c->op) tape->nodes[i].op = c->options.replace;
 }
 
-/* Is value `index` reached from leaf `from` on a way that has a gradient? reached[] is filled. */
+/* Does a gradient flow through output j? */
+static bool has_gradient(const weft_tape *tape, const node *n, int j)
+{
+    return tape->values[n->first_out + (uint32_t)j].t.dtype == WEFT_REAL &&
+           !(n->op->detached >> j & 1);
+}
+
+/* reached[]: the values that depend on leaf `from` in a way that has a gradient. */
 static void reach(const weft_tape *tape, uint32_t from, bool reached[])
 {
     memset(reached, 0, tape->n_values * sizeof *reached);
@@ -141,8 +149,7 @@ static void reach(const weft_tape *tape, uint32_t from, bool reached[])
         }
         any = any && (n->op->vjp || n->op->backward);
         for (int j = 0; j < n->n_out; j++)
-            reached[n->first_out + (uint32_t)j] =
-                any && tape->values[n->first_out + (uint32_t)j].t.dtype == WEFT_REAL;
+            reached[n->first_out + (uint32_t)j] = any && has_gradient(tape, n, j);
     }
 }
 
@@ -210,11 +217,11 @@ static bool record(check *c, weft_tape *tape, uint32_t frozen, probe *p)
     } else {
         const node *n = &tape->nodes[v->node];
         for (int j = 0; j < n->n_out; j++)
-            if (tape->values[n->first_out + (uint32_t)j].t.dtype == WEFT_REAL)
+            if (has_gradient(tape, n, j))
                 p->out[p->n_out++] = weft_var_of(tape, n->first_out + (uint32_t)j);
     }
-    if (find_leaves(c, p)) weigh(c, p);
     replace(c, tape, 0);
+    if (find_leaves(c, p)) weigh(c, p);
     return c->status == WEFT_OK && !tape_failed(c, tape, "recording");
 }
 
@@ -497,19 +504,48 @@ static weft_var weigh_gradients(probe *p, const weft_var dx[], weft_real *w)
     return sum;
 }
 
+/* The gradients that weft_grad recorded must be those of weft_backward at other values of the leaves
+ * too: as functions, not as numbers. a, b: room. */
+static void check_elsewhere(check *c, const probe *p, const weft_var dx[], weft_real *a,
+                            weft_real *b)
+{
+    const uint64_t key = weft_random_key(c->options.seed, 13, (uint64_t)c->sample);
+    for (int i = 0; i < p->n_leaves; i++) {
+        const weft_tensor x = weft_value(p->tape, p->leaf[i]);
+        const weft_tensor d = weft_gradient(p->tape, p->leaf[i]);
+        for (int64_t k = 0; k < weft_size(&x); k++)
+            x.real[k] *=
+                (weft_real)(0.99 + 0.02 * weft_random_uniform(key, (uint64_t)i, (uint32_t)k));
+        if (d.data) memset(d.data, 0, (size_t)weft_size(&d) * sizeof *d.real);
+    }
+    if (weft_replay(p->tape) != WEFT_OK) {
+        tape_failed(c, p->tape, "replay");
+        return;
+    }
+    for (int i = 0; i < p->n_leaves; i++) {
+        const weft_tensor d = weft_value(p->tape, dx[i]);
+        flatten(&d, p->at[i + 1] - p->at[i], a + p->at[i]);
+    }
+    if (backward(c, p, p->phi, b))
+        compare(c, p, "weft_grad replayed elsewhere", a, b, equality, -1);
+}
+
 /* g: gradients by weft_backward; w, g2: room for as many elements. */
 static void check_second_order(check *c, const weft_real *g, weft_real *w, weft_real *g2)
 {
     probe p;
     weft_var dx[MAX_LEAVES + WEFT_MAX_OUT];
     if (!record(c, c->retain, 0, &p)) return;
-    const uint32_t n_nodes = p.tape->n_nodes;
+    uint32_t n_nodes = p.tape->n_nodes;
     for (uint32_t i = 0; i < n_nodes; i++) {
         const weft_op *op = p.tape->nodes[i].op;
         if ((op == c->op || op == c->options.replace) && op->define) check_definition(c, p.tape, i);
         if (weft_tape_status(p.tape) != WEFT_OK) return;
     }
-    if (weft_grad(p.tape, p.phi, WEFT_NIL, p.n_leaves, p.leaf, dx) != WEFT_OK) {
+    n_nodes = p.tape->n_nodes;
+    const weft_status status = weft_grad(p.tape, p.phi, WEFT_NIL, p.n_leaves, p.leaf, dx);
+    replace(c, p.tape, n_nodes);
+    if (status != WEFT_OK) {
         tape_failed(c, p.tape, "weft_grad");
         return;
     }
@@ -521,9 +557,9 @@ static void check_second_order(check *c, const weft_real *g, weft_real *w, weft_
     if (c->options.first_order_only || stopped(c)) return;
 
     const weft_var phi2 = weigh_gradients(&p, dx, w);
-    replace(c, p.tape, 0);
     if (tape_failed(c, p.tape, "weighing gradients") || !backward(c, &p, phi2, g2)) return;
     check_differences(c, &p, p.n_leaves, p.n_leaves, dx, w, p.at[p.n_leaves], g2, 2);
+    if (!stopped(c)) check_elsewhere(c, &p, dx, w, g2);
 }
 
 /* ---- one sample, all samples --------------------------------------------------------------------- */

@@ -28,4 +28,33 @@ void weft_difference_sides(weft_difference *d, double side[2]);
 /** Put x back and compute everything anew. */
 void weft_difference_end(weft_difference *d);
 
+/* ---- faults planted on purpose (gradcheck_faults.c) --------------------------------------------- */
+
+typedef enum weft_fault {
+    WEFT_FAULT_NONE,         /* the right gradient, wrapped all the same: must pass */
+    WEFT_FAULT_NOTHING,      /* the gradient is not written */
+    WEFT_FAULT_ZERO,         /* it is 0 */
+    WEFT_FAULT_SIGN,         /* times -1 */
+    WEFT_FAULT_TWICE,        /* times 2 */
+    WEFT_FAULT_SCALE,        /* times 1.0001: a factor forgotten that is nearly 1 */
+    WEFT_FAULT_MISSING,      /* the last element is 0 */
+    WEFT_FAULT_TRANSPOSED,   /* rows and columns exchanged; one row or column: reversed */
+    WEFT_FAULT_TERM,         /* a constant term too many */
+    WEFT_FAULT_UNMASKED,     /* not 0 where it should be */
+    WEFT_FAULT_SWAPPED,      /* that of another input of the same size */
+    WEFT_FAULT_NO_UPSTREAM,  /* for an upstream gradient of 1 */
+    WEFT_FAULT_NO_REDUCTION, /* only the last row of the output counts */
+    WEFT_FAULT_OVERWRITES,   /* fused: overwrites where it should add */
+    WEFT_FAULT_ADDS,         /* fused: adds where it should overwrite */
+    WEFT_FAULT_DEFINITION,   /* fused: the definition is another function */
+    WEFT_FAULT_DETACHED,     /* primitive: right, but with a derivative of 0 */
+    WEFT_FAULT_COUNT
+} weft_fault;
+const char *weft_fault_name(weft_fault fault); /* "times -1" */
+
+/** Check `op` with a fault in its gradient by input `input`. *planted: the fault changed a gradient;
+ *  it was caught where report->n_failed > 0. */
+weft_status weft_gradcheck_plant(const weft_op *op, weft_fault fault, int input,
+                                 weft_gradcheck_report *report, bool *planted) WEFT_MUST_CHECK;
+
 #endif

@@ -707,7 +707,7 @@ static bool push_outputs(weft_tape *tape, node *n, const weft_call *c)
         if (!v) return false;
         v->node = tape->n_nodes;
         v->out = (uint8_t)j;
-        v->wants = n->wants && c->out[j].dtype == WEFT_REAL;
+        v->wants = n->wants && c->out[j].dtype == WEFT_REAL && !(n->op->detached >> j & 1);
         if (c->alias[j].of) {
             const uint32_t id = tape->inputs[n->first_in + (uint32_t)c->alias[j].of - 1];
             v->root = tape->values[id - 1].root;

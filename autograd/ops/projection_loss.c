@@ -324,6 +324,7 @@ const weft_op weft_op_projection_loss = { .name = "projection_loss",
                                           .inputs = "x weight bias targets",
                                           .n_in = 4,
                                           .n_out = 2,
+                                          .detached = 2,
                                           .integer = 1 << TARGETS,
                                           .optional = 1 << BIAS,
                                           .strided = 1 << X | 1 << WEIGHT,
@@ -341,6 +342,6 @@ weft_var weft_projection_loss(weft_tape *tape, weft_var x, weft_var weight, weft
     weft_var out[2];
     const bool ok = weft_apply(tape, &weft_op_projection_loss, 4,
                                (weft_var[]){ x, weight, bias, targets }, &attr, sizeof attr, out);
-    if (nll) *nll = ok ? weft_stop_gradient(tape, out[1]) : WEFT_NIL;
+    if (nll) *nll = ok ? out[1] : WEFT_NIL;
     return out[0];
 }
