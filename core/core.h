@@ -183,6 +183,9 @@ void weft_random_permutation(uint64_t key, int64_t n, int64_t order[]);
  *  dropout with probability p in [0, 1). An element is dropped when its word < p 2^32. */
 void weft_dropout_row(uint64_t key, uint64_t row, uint32_t head, double p, int64_t C,
                       weft_real *keep);
+/** The same for channels from .. from + C - 1; `from` is a multiple of 4. */
+void weft_dropout_span(uint64_t key, uint64_t row, uint32_t head, double p, int64_t from, int64_t C,
+                       weft_real *keep);
 
 /* ---- matrix products (gemm.c, the only file with blis.h; gemm_ref.c) ------------------------- */
 

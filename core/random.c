@@ -119,16 +119,16 @@ WEFT_INLINE void dropout_lanes(uint64_t key, uint64_t row, uint32_t head, uint32
 }
 
 WEFT_KERNEL
-static void dropout_row(uint64_t key, uint64_t row, uint32_t head, uint32_t last, weft_real scale,
-                        int64_t C, weft_real *keep)
+static void dropout_row(uint64_t key, uint64_t row, uint32_t head, int64_t from, uint32_t last,
+                        weft_real scale, int64_t C, weft_real *keep)
 {
     const int64_t step = 4 * DROPOUT_LANES;
     int64_t c = 0;
     for (; c + step <= C; c += step)
-        dropout_lanes(key, row, head, (uint32_t)(c / 4), last, scale, keep + c);
+        dropout_lanes(key, row, head, (uint32_t)((from + c) / 4), last, scale, keep + c);
     if (c < C) {
         weft_real rest[4 * DROPOUT_LANES];
-        dropout_lanes(key, row, head, (uint32_t)(c / 4), last, scale, rest);
+        dropout_lanes(key, row, head, (uint32_t)((from + c) / 4), last, scale, rest);
         for (int64_t i = c; i < C; ++i) keep[i] = rest[i - c];
     }
 }
@@ -136,12 +136,18 @@ static void dropout_row(uint64_t key, uint64_t row, uint32_t head, uint32_t last
 void weft_dropout_row(uint64_t key, uint64_t row, uint32_t head, double p, int64_t C,
                       weft_real *keep)
 {
-    assert(p >= 0 && p < 1);
+    weft_dropout_span(key, row, head, p, 0, C, keep);
+}
+
+void weft_dropout_span(uint64_t key, uint64_t row, uint32_t head, double p, int64_t from, int64_t C,
+                       weft_real *keep)
+{
+    assert(p >= 0 && p < 1 && from >= 0 && from % 4 == 0);
     /* word < p 2^32 is word <= last; as a count it could be 2^32, which no word holds. */
     const double dropped = ceil(p * 0x1p32);
     if (dropped == 0) {
         for (int64_t c = 0; c < C; ++c) keep[c] = 1;
         return;
     }
-    dropout_row(key, row, head, (uint32_t)(dropped - 1), (weft_real)(1 / (1 - p)), C, keep);
+    dropout_row(key, row, head, from, (uint32_t)(dropped - 1), (weft_real)(1 / (1 - p)), C, keep);
 }

@@ -137,6 +137,11 @@ START_TEST(dropout_equals_the_words)
                 ck_assert(keep[c] == (dropped ? 0 : (weft_real)(1 / (1 - ps[i]))));
             }
             ck_assert(keep[C] == -7); /* nothing behind the row is written */
+            for (int64_t from = 0; from < C; from += 12) {
+                weft_real part[301];
+                weft_dropout_span(42, row, head, ps[i], from, C - from, part);
+                ck_assert_mem_eq(part, keep + from, (size_t)(C - from) * sizeof *part);
+            }
         }
     }
 }
