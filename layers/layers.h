@@ -23,8 +23,9 @@ typedef struct weft_linear_layer {
     weft_param weight; /* [C, K] */
     weft_param bias;   /* [C] or none */
 } weft_linear_layer;
-weft_status weft_linear_layer_init(weft_linear_layer *layer, weft_params *params, const char *prefix,
-                                   int64_t K, int64_t C, bool bias, weft_init init) WEFT_MUST_CHECK;
+weft_status weft_linear_layer_init(weft_linear_layer *layer, weft_params *params,
+                                   const char *prefix, int64_t K, int64_t C, bool bias,
+                                   weft_init init) WEFT_MUST_CHECK;
 weft_var weft_linear_layer_apply(const weft_linear_layer *layer, weft_tape *tape, weft_var x,
                                  weft_activation f);
 
@@ -39,8 +40,8 @@ weft_status weft_norm_layer_init(weft_norm_layer *layer, weft_params *params, co
 weft_var weft_norm_layer_apply(const weft_norm_layer *layer, weft_tape *tape, weft_var x);
 /** s = residual + dropout(x), normalised; s itself in *sum (may be NULL). */
 weft_var weft_norm_layer_apply_residual(const weft_norm_layer *layer, weft_tape *tape,
-                                        weft_var residual, weft_var x, double dropout, weft_var rows,
-                                        weft_var *sum);
+                                        weft_var residual, weft_var x, double dropout,
+                                        weft_var rows, weft_var *sum);
 
 /* ---- positions (position.c) --------------------------------------------------------------------- */
 
@@ -59,15 +60,13 @@ weft_status weft_position_layer_init(weft_position_layer *layer, weft_params *pa
                                      int64_t max_positions) WEFT_MUST_CHECK;
 /** The encoding of each row's position, [N, D]: rows[n] = (sentence, position). */
 weft_var weft_position_layer_apply(const weft_position_layer *layer, weft_tape *tape,
-                                   const weft_tokens *tokens);
-/** The sinusoid of position p into row[D]. */
-void weft_sinusoid(int64_t p, int64_t D, weft_real *row);
+                                   const weft_packed *packed);
 
 /* ---- multi-head attention (attention.c), Vaswani et al. 2017, section 3.2.2 ---------------------- */
 
 typedef struct weft_attention_layer {
-    weft_param in_weight; /* PREFIX.in_proj_weight [3D, D]: query, key and value stacked */
-    weft_param in_bias;   /* PREFIX.in_proj_bias [3D] */
+    weft_param in_weight;  /* PREFIX.in_proj_weight [3D, D]: query, key and value stacked */
+    weft_param in_bias;    /* PREFIX.in_proj_bias [3D] */
     weft_linear_layer out; /* PREFIX.out_proj [D, D] */
     int64_t D;
     int heads;
@@ -108,8 +107,8 @@ typedef struct weft_encoder_layer {
     weft_layer_config config;
 } weft_encoder_layer;
 weft_status weft_encoder_layer_init(weft_encoder_layer *layer, weft_params *params,
-                                    const char *prefix, const weft_layer_config *config)
-    WEFT_MUST_CHECK;
+                                    const char *prefix,
+                                    const weft_layer_config *config) WEFT_MUST_CHECK;
 weft_var weft_encoder_layer_apply(const weft_encoder_layer *layer, weft_tape *tape, weft_var x,
                                   const weft_packed *packed, bool causal);
 
@@ -121,8 +120,8 @@ typedef struct weft_decoder_layer {
     weft_layer_config config;
 } weft_decoder_layer;
 weft_status weft_decoder_layer_init(weft_decoder_layer *layer, weft_params *params,
-                                    const char *prefix, const weft_layer_config *config)
-    WEFT_MUST_CHECK;
+                                    const char *prefix,
+                                    const weft_layer_config *config) WEFT_MUST_CHECK;
 weft_var weft_decoder_layer_apply(const weft_decoder_layer *layer, weft_tape *tape, weft_var x,
                                   const weft_packed *packed, weft_var memory,
                                   const weft_packed *memory_packed);

@@ -1,0 +1,70 @@
+/* common.c - names, checks, and the residual stream that encoder and decoder layers share. */
+#include "layers/layers_internal.h"
+
+#include <stdio.h>
+
+weft_packed weft_packed_of(weft_tape *tape, const weft_tokens *tokens)
+{
+    const int64_t B = tokens->B, N = tokens->N;
+    return (weft_packed){ .B = B,
+                          .N = N,
+                          .ids = weft_constant_int(tape, WEFT_DIMS(N), tokens->ids),
+                          .offsets = weft_constant_int(tape, WEFT_DIMS(B + 1), tokens->offsets),
+                          .rows = weft_constant_int(tape, WEFT_DIMS(N, 2), tokens->rows) };
+}
+
+weft_status weft_join_name(char buf[WEFT_NAME_BYTES], const char *prefix, const char *name)
+{
+    const int n = snprintf(buf, WEFT_NAME_BYTES, "%s%s%s", prefix, *prefix ? "." : "", name);
+    return n < WEFT_NAME_BYTES
+               ? WEFT_OK
+               : weft_error(WEFT_ERR_RANGE, "the name %.40s... has %d bytes; %d are allowed", buf,
+                            n, WEFT_NAME_BYTES - 1);
+}
+
+weft_status weft_add_param(weft_params *params, const char *prefix, const char *name, int rank,
+                           const int64_t dim[], weft_init init, weft_param *out)
+{
+    char full[WEFT_NAME_BYTES];
+    const weft_status status = weft_join_name(full, prefix, name);
+    return status == WEFT_OK ? weft_params_add(params, full, rank, dim, init, out) : status;
+}
+
+double weft_training_dropout(const weft_tape *tape, double p)
+{
+    return weft_tape_flags(tape) & WEFT_NO_GRAD ? 0 : p;
+}
+
+weft_status weft_layer_config_check(const weft_layer_config *config, const char *what)
+{
+    if (config->D < 1 || config->F < 1 || config->heads < 1)
+        return weft_error(WEFT_ERR_RANGE, "%s: D = %lld, F = %lld and heads = %d must be positive",
+                          what, (long long)config->D, (long long)config->F, config->heads);
+    if (config->D % config->heads != 0)
+        return weft_error(WEFT_ERR_SHAPE, "%s: D = %lld does not divide into %d heads", what,
+                          (long long)config->D, config->heads);
+    const double p[] = { config->dropout, config->attention_dropout, config->activation_dropout };
+    for (int i = 0; i < 3; i++)
+        if (!(p[i] >= 0 && p[i] < 1))
+            return weft_error(WEFT_ERR_RANGE, "%s: a dropout of %g is not in [0, 1)", what, p[i]);
+    return WEFT_OK;
+}
+
+weft_stream weft_join(const weft_layer_config *config, const weft_norm_layer *post,
+                      const weft_norm_layer *next, weft_tape *tape, weft_stream s, weft_var y,
+                      weft_var rows)
+{
+    const double p = weft_training_dropout(tape, config->dropout);
+    if (!config->pre_norm) {
+        const weft_var x = weft_norm_layer_apply_residual(post, tape, s.stream, y, p, rows, NULL);
+        return (weft_stream){ x, x };
+    }
+    weft_stream out;
+    if (next) {
+        out.x = weft_norm_layer_apply_residual(next, tape, s.stream, y, p, rows, &out.stream);
+        return out;
+    }
+    const weft_var kept = weft_dropout(tape, y, &(weft_dropout_spec){ p, rows });
+    out.x = out.stream = weft_add(tape, s.stream, kept);
+    return out;
+}

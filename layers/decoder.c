@@ -1,0 +1,59 @@
+/* decoder.c - one layer of the decoder: masked self-attention, attention to the encoder's output, and
+ * feed-forward, each in its residual as in encoder.c (Vaswani et al. 2017, section 3.1). */
+#include "layers/layers_internal.h"
+
+weft_status weft_decoder_layer_init(weft_decoder_layer *layer, weft_params *params,
+                                    const char *prefix, const weft_layer_config *config)
+{
+    weft_status status = weft_layer_config_check(config, prefix);
+    if (status != WEFT_OK) return status;
+    *layer = (weft_decoder_layer){ .config = *config };
+    weft_init in_init = config->init;
+    in_init.blocks = config->init_stacked ? 1 : 3;
+    static const char *const name[] = { "self_attn", "multihead_attn", "linear1", "linear2",
+                                        "norm1",     "norm2",          "norm3" };
+    enum { SELF, CROSS, LINEAR1, LINEAR2, NORM1, NORM2, NORM3, N_NAMES };
+    char full[N_NAMES][WEFT_NAME_BYTES];
+    for (int i = 0; i < N_NAMES; i++)
+        if ((status = weft_join_name(full[i], prefix, name[i])) != WEFT_OK) return status;
+
+    const int64_t D = config->D, F = config->F;
+    if ((status = weft_attention_layer_init(&layer->self_attn, params, full[SELF], D, config->heads,
+                                            config->attention_dropout, in_init)) != WEFT_OK ||
+        (status = weft_attention_layer_init(&layer->multihead_attn, params, full[CROSS], D,
+                                            config->heads, config->attention_dropout, in_init)) !=
+            WEFT_OK ||
+        (status = weft_linear_layer_init(&layer->linear1, params, full[LINEAR1], D, F, true,
+                                         config->init)) != WEFT_OK ||
+        (status = weft_linear_layer_init(&layer->linear2, params, full[LINEAR2], F, D, true,
+                                         config->init)) != WEFT_OK ||
+        (status = weft_norm_layer_init(&layer->norm1, params, full[NORM1], D, config->norm)) !=
+            WEFT_OK ||
+        (status = weft_norm_layer_init(&layer->norm2, params, full[NORM2], D, config->norm)) !=
+            WEFT_OK)
+        return status;
+    return weft_norm_layer_init(&layer->norm3, params, full[NORM3], D, config->norm);
+}
+
+weft_var weft_decoder_layer_apply(const weft_decoder_layer *layer, weft_tape *tape, weft_var x,
+                                  const weft_packed *packed, weft_var memory,
+                                  const weft_packed *memory_packed)
+{
+    const weft_layer_config *config = &layer->config;
+    weft_stream s = { x, x };
+    if (config->pre_norm) s.x = weft_norm_layer_apply(&layer->norm1, tape, x);
+
+    weft_scope_push(tape, "self_attn");
+    weft_var y = weft_attention_layer_self(&layer->self_attn, tape, s.x, packed, true);
+    weft_scope_pop(tape);
+    s = weft_join(config, &layer->norm1, &layer->norm2, tape, s, y, packed->rows);
+
+    weft_scope_push(tape, "multihead_attn");
+    y = weft_attention_layer_cross(&layer->multihead_attn, tape, s.x, packed, memory,
+                                   memory_packed);
+    weft_scope_pop(tape);
+    s = weft_join(config, &layer->norm2, &layer->norm3, tape, s, y, packed->rows);
+
+    y = weft_feedforward(&layer->linear1, &layer->linear2, config, tape, s.x, packed->rows);
+    return weft_join(config, &layer->norm3, NULL, tape, s, y, packed->rows).stream;
+}

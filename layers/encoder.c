@@ -1,0 +1,51 @@
+/* encoder.c - one layer of the encoder, or of a decoder-only model (then causal):
+ *
+ *     post-norm   x = norm1(x + self_attn(x)),    x = norm2(x + feed_forward(x))
+ *     pre-norm    x = x + self_attn(norm1(x)),    x = x + feed_forward(norm2(x))
+ *
+ * (Vaswani et al. 2017, section 3.1; pre-norm: Xiong et al. 2020.) */
+#include "layers/layers_internal.h"
+
+weft_status weft_encoder_layer_init(weft_encoder_layer *layer, weft_params *params,
+                                    const char *prefix, const weft_layer_config *config)
+{
+    weft_status status = weft_layer_config_check(config, prefix);
+    if (status != WEFT_OK) return status;
+    *layer = (weft_encoder_layer){ .config = *config };
+    weft_init in_init = config->init;
+    in_init.blocks = config->init_stacked ? 1 : 3;
+    char self_attn[WEFT_NAME_BYTES], linear1[WEFT_NAME_BYTES], linear2[WEFT_NAME_BYTES],
+        norm1[WEFT_NAME_BYTES], norm2[WEFT_NAME_BYTES];
+    if ((status = weft_join_name(self_attn, prefix, "self_attn")) != WEFT_OK ||
+        (status = weft_join_name(linear1, prefix, "linear1")) != WEFT_OK ||
+        (status = weft_join_name(linear2, prefix, "linear2")) != WEFT_OK ||
+        (status = weft_join_name(norm1, prefix, "norm1")) != WEFT_OK ||
+        (status = weft_join_name(norm2, prefix, "norm2")) != WEFT_OK)
+        return status;
+    const int64_t D = config->D, F = config->F;
+    if ((status = weft_attention_layer_init(&layer->self_attn, params, self_attn, D, config->heads,
+                                            config->attention_dropout, in_init)) != WEFT_OK ||
+        (status = weft_linear_layer_init(&layer->linear1, params, linear1, D, F, true,
+                                         config->init)) != WEFT_OK ||
+        (status = weft_linear_layer_init(&layer->linear2, params, linear2, F, D, true,
+                                         config->init)) != WEFT_OK ||
+        (status = weft_norm_layer_init(&layer->norm1, params, norm1, D, config->norm)) != WEFT_OK)
+        return status;
+    return weft_norm_layer_init(&layer->norm2, params, norm2, D, config->norm);
+}
+
+weft_var weft_encoder_layer_apply(const weft_encoder_layer *layer, weft_tape *tape, weft_var x,
+                                  const weft_packed *packed, bool causal)
+{
+    const weft_layer_config *config = &layer->config;
+    weft_stream s = { x, x };
+    if (config->pre_norm) s.x = weft_norm_layer_apply(&layer->norm1, tape, x);
+
+    weft_scope_push(tape, "self_attn");
+    weft_var y = weft_attention_layer_self(&layer->self_attn, tape, s.x, packed, causal);
+    weft_scope_pop(tape);
+    s = weft_join(config, &layer->norm1, &layer->norm2, tape, s, y, packed->rows);
+
+    y = weft_feedforward(&layer->linear1, &layer->linear2, config, tape, s.x, packed->rows);
+    return weft_join(config, &layer->norm2, NULL, tape, s, y, packed->rows).stream;
+}

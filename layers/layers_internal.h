@@ -1,0 +1,38 @@
+/* layers_internal.h - small helpers of the layers. Not installed. */
+#ifndef WEFT_LAYERS_INTERNAL_H
+#define WEFT_LAYERS_INTERNAL_H
+
+#include "layers/layers.h"
+
+/** Add a parameter named PREFIX.NAME. Returns the status of weft_params_add. */
+weft_status weft_add_param(weft_params *params, const char *prefix, const char *name, int rank,
+                           const int64_t dim[], weft_init init, weft_param *out) WEFT_MUST_CHECK;
+/** p while training, 0 on a tape without gradients. */
+double weft_training_dropout(const weft_tape *tape, double p);
+/** D, F, heads and probabilities are possible; a sentence that begins with `what` otherwise. */
+weft_status weft_layer_config_check(const weft_layer_config *config,
+                                    const char *what) WEFT_MUST_CHECK;
+
+/** "%s.%s" into buf; WEFT_ERR_RANGE where it does not fit. */
+enum { WEFT_NAME_BYTES = 256 };
+weft_status weft_join_name(char buf[WEFT_NAME_BYTES], const char *prefix,
+                           const char *name) WEFT_MUST_CHECK;
+
+/** The feed-forward sub-layer: W2 dropout(f(W1 x + b1)) + b2 (Vaswani et al. 2017, eq. 2). */
+weft_var weft_feedforward(const weft_linear_layer *linear1, const weft_linear_layer *linear2,
+                          const weft_layer_config *config, weft_tape *tape, weft_var x,
+                          weft_var rows);
+
+/* A sub-layer in its residual: what comes next reads `x`, the stream is `stream`. Post-norm keeps both
+ * equal; pre-norm carries the sum along and hands its norm to the next sub-layer. */
+typedef struct weft_stream {
+    weft_var x;      /* input of the next sub-layer */
+    weft_var stream; /* what its output is added to */
+} weft_stream;
+/** Post-norm: x = stream = norm(stream + dropout(y)). Pre-norm: stream += dropout(y), x = next(stream)
+ *  (`next` NULL: x = stream). */
+weft_stream weft_join(const weft_layer_config *config, const weft_norm_layer *post,
+                      const weft_norm_layer *next, weft_tape *tape, weft_stream s, weft_var y,
+                      weft_var rows);
+
+#endif
