@@ -1,8 +1,8 @@
 /**
  * weft_slice - the part [from, to) of one dimension.
  *
- * Along the last dimension it is a view: rows keep the stride of x, and the gradients of several
- * slices of one value are written side by side into that value's gradient, without copies.
+ * Along the first and the last dimension it is a view: rows keep the stride of x. The gradients of
+ * column slices of one value are written side by side into that value's gradient, without copies.
  *
  * @param x         [..., n, ...]
  * @param axis      -rank .. rank-1
@@ -36,17 +36,22 @@ static bool infer(weft_call *c)
     memcpy(dim, x->dim, sizeof dim);
     dim[axis] = a->to - a->from;
     if (!weft_out(c, 0, x->dtype, x->rank, dim)) return false;
-    if (axis == x->rank - 1) weft_alias(c, 0, 0, a->from, x->ld);
+    if (axis == x->rank - 1) {
+        weft_alias(c, 0, 0, a->from, x->ld);
+    } else if (axis == 0) {
+        const int64_t rows = x->dim[0] ? weft_rows(x) / x->dim[0] : 0; /* of one piece */
+        weft_alias(c, 0, 0, a->from * rows * x->ld, x->ld);
+    }
     return true;
 }
 
-/* Only for dimensions before the last: `outer` pieces, each of rows that lie together. */
+/* Only for dimensions between the first and the last: `outer` pieces, each of rows that lie together. */
 static void forward(const weft_call *c)
 {
     const slice_attr *a = c->attr;
     const weft_tensor *x = &c->in[0], *y = &c->out[0];
     const int axis = a->axis < 0 ? a->axis + x->rank : a->axis;
-    if (axis == x->rank - 1) return; /* a view */
+    if (axis == x->rank - 1 || axis == 0) return; /* a view */
     const int64_t C = weft_cols(y);
     const size_t each_bytes = weft_dtype_bytes(y->dtype);
     int64_t outer = 1, inner = 1; /* inner: rows below the axis */
