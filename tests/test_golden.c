@@ -1,0 +1,308 @@
+/* precision: double
+ * test_golden.c - weft against PyTorch: layers, whole models and training steps, in double, from the
+ * values of tests/golden/pytorch.h5 (golden/README.md describes the file). */
+#include "check_main.h"
+
+#include "data/data.h"
+#include "layers/layers.h"
+#include "optim/optim.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static weft_store *store;
+
+static void open_store(void)
+{
+    ck_assert_msg(weft_store_open(WEFT_SOURCE_DIR "/tests/golden/pytorch.h5", WEFT_STORE_UNHASHED,
+                                  &store) == WEFT_OK,
+                  "%s", weft_message());
+}
+
+static void close_store(void) { weft_store_free(store); }
+
+static const weft_store_entry *find(const char *group, const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", group, name);
+    const weft_store_entry *entry = weft_store_find(store, path);
+    ck_assert_msg(entry != NULL, "the golden file has no %s", path);
+    return entry;
+}
+
+/* New memory with the values of GROUP/NAME. */
+static void *read_new(const char *group, const char *name, weft_store_type type)
+{
+    void *values;
+    ck_assert_msg(weft_store_read_new(store, find(group, name)->name, type, NULL, &values) ==
+                      WEFT_OK,
+                  "%s", weft_message());
+    return values;
+}
+
+static weft_var leaf(weft_tape *tape, const char *group, const char *name)
+{
+    const weft_store_entry *e = find(group, name);
+    weft_real *values = read_new(group, name, WEFT_STORE_REAL);
+    const weft_var x = weft_leaf(tape, e->rank, e->dim, values);
+    weft_free(values);
+    return x;
+}
+
+static weft_packed packed_by(weft_tape *tape, const char *group, const char *name, int64_t N)
+{
+    const weft_store_entry *e = find(group, name);
+    int32_t *values = read_new(group, name, WEFT_STORE_I32);
+    const weft_var offsets = weft_constant_int(tape, 1, e->dim, values);
+    weft_free(values);
+    return (weft_packed){ .B = e->dim[0] - 1, .N = N, .offsets = offsets };
+}
+
+/* Largest |x - golden| / max(1, largest |golden|). */
+static double difference(const weft_real *x, const char *group, const char *name)
+{
+    const weft_store_entry *e = find(group, name);
+    double *want = read_new(group, name, WEFT_STORE_F64), worst = 0, size = 1;
+    for (int64_t k = 0; k < e->size; k++) size = fmax(size, fabs(want[k]));
+    for (int64_t k = 0; k < e->size; k++) {
+        const double d = fabs((double)x[k] - want[k]) / size;
+        if (!(d <= worst)) worst = d; /* NaN counts */
+    }
+    weft_free(want);
+    return worst;
+}
+
+static void expect(const weft_real *x, const char *group, const char *name, double tolerance)
+{
+    const double d = difference(x, group, name);
+    ck_assert_msg(d <= tolerance, "%s/%s differs by %g", group, name, d);
+}
+
+/* Every parameter from GROUP/NAME, one for one. */
+static void load_params(weft_params *params, const char *group)
+{
+    int n = 0;
+    char prefix[256];
+    snprintf(prefix, sizeof prefix, "%s/", group);
+    for (int i = 0; i < weft_store_count(store); i++)
+        n += strncmp(weft_store_at(store, i)->name, prefix, strlen(prefix)) == 0;
+    ck_assert_int_eq(n, weft_params_count(params));
+    for (int i = 0; i < weft_params_count(params); i++) {
+        const weft_tensor x = weft_params_value(params, i);
+        char path[512];
+        snprintf(path, sizeof path, "%s/%s", group, weft_params_name(params, i));
+        ck_assert_msg(weft_store_read(store, path, WEFT_STORE_REAL, x.rank, x.dim, x.real) ==
+                          WEFT_OK,
+                      "%s", weft_message());
+    }
+    weft_params_changed(params);
+}
+
+static void expect_gradients(const weft_params *params, const char *group, double tolerance)
+{
+    for (int i = 0; i < weft_params_count(params); i++)
+        expect(weft_params_gradient(params, i).real, group, weft_params_name(params, i), tolerance);
+}
+
+/* ---- layers ---------------------------------------------------------------------------------- */
+
+static const char *const layer_cases[] = { "post_relu", "post_gelu", "pre_relu", "pre_gelu" };
+
+static weft_layer_config layer_config(int i, int64_t D, int64_t F)
+{
+    return (weft_layer_config){ .D = D,
+                                .F = F,
+                                .heads = 3,
+                                .pre_norm = i >= 2,
+                                .activation = i % 2 ? WEFT_GELU : WEFT_RELU,
+                                .init = { WEFT_INIT_XAVIER_UNIFORM, 0, 0 } };
+}
+
+static void check_layer(bool decoder, int i)
+{
+    char group[64], sub[96];
+    snprintf(group, sizeof group, "layers/%s_%s", decoder ? "decoder" : "encoder", layer_cases[i]);
+    weft_params *params = weft_params_new(1);
+    weft_tape *tape = weft_tape_new(0);
+    snprintf(sub, sizeof sub, "%s/param", group);
+    const weft_layer_config config =
+        layer_config(i, find(sub, "linear1.weight")->dim[1], find(sub, "linear1.weight")->dim[0]);
+    static weft_encoder_layer encoder;
+    static weft_decoder_layer decoder_layer;
+    ck_assert_int_eq(decoder ? weft_decoder_layer_init(&decoder_layer, params, "", &config)
+                             : weft_encoder_layer_init(&encoder, params, "", &config),
+                     WEFT_OK);
+    load_params(params, sub);
+
+    snprintf(sub, sizeof sub, "%s/input", group);
+    const weft_var x = leaf(tape, sub, "x");
+    const weft_packed packed = packed_by(tape, sub, "offsets", find(sub, "x")->dim[0]);
+    weft_var memory = WEFT_NIL, y;
+    if (decoder) {
+        memory = leaf(tape, sub, "memory");
+        const weft_packed m = packed_by(tape, sub, "memory_offsets", find(sub, "memory")->dim[0]);
+        y = weft_decoder_layer_apply(&decoder_layer, tape, x, &packed, memory, &m);
+    } else {
+        y = weft_encoder_layer_apply(&encoder, tape, x, &packed, false);
+    }
+    ck_assert_msg(weft_tape_status(tape) == WEFT_OK, "%s", weft_tape_message(tape));
+    snprintf(sub, sizeof sub, "%s/doutput", group);
+    weft_real *dy = read_new(sub, "y", WEFT_STORE_REAL);
+    ck_assert_msg(weft_backward(tape, y, dy) == WEFT_OK, "%s", weft_message());
+    weft_free(dy);
+
+    snprintf(sub, sizeof sub, "%s/output", group);
+    expect(weft_value(tape, y).real, sub, "y", 1e-10);
+    snprintf(sub, sizeof sub, "%s/dinput", group);
+    expect(weft_gradient(tape, x).real, sub, "x", 1e-10);
+    if (decoder) expect(weft_gradient(tape, memory).real, sub, "memory", 1e-10);
+    snprintf(sub, sizeof sub, "%s/dparam", group);
+    expect_gradients(params, sub, 1e-10);
+    weft_tape_free(tape);
+    weft_params_free(params);
+}
+
+START_TEST(encoder_layer_equals_pytorch) { check_layer(false, _i); }
+END_TEST
+
+START_TEST(decoder_layer_equals_pytorch) { check_layer(true, _i); }
+END_TEST
+
+/* ---- whole models ---------------------------------------------------------------------------- */
+
+typedef struct model_case {
+    const char *name;
+    bool decoder_only, pre_norm, final_norm, unscaled;
+    int layers, heads;
+    weft_activation activation;
+    weft_tie tie;
+} model_case;
+
+static const model_case model_cases[] = {
+    { "models/post_final_tied_all", false, false, true, false, 2, 2, WEFT_RELU, WEFT_TIE_ALL },
+    { "models/pre_final_tied_all", false, true, true, false, 2, 2, WEFT_GELU, WEFT_TIE_ALL },
+    { "models/post_tied_all", false, false, false, false, 1, 2, WEFT_RELU, WEFT_TIE_ALL },
+    { "models/post_tied_target", false, false, false, false, 1, 2, WEFT_RELU, WEFT_TIE_TARGET },
+    { "models/post_untied", false, false, false, false, 1, 2, WEFT_RELU, WEFT_TIE_NONE },
+    { "models/lm_pre", true, true, true, true, 2, 3, WEFT_GELU_TANH, WEFT_TIE_ALL },
+    { "models/lm_post", true, false, false, false, 2, 3, WEFT_GELU_TANH, WEFT_TIE_ALL },
+};
+enum { N_MODELS = sizeof model_cases / sizeof *model_cases };
+static const model_case training_case = { "training", false, false,     false,       false,
+                                          1,          2,     WEFT_RELU, WEFT_TIE_ALL };
+
+static weft_transformer model;
+
+static weft_params *build(const model_case *m)
+{
+    char sub[128];
+    snprintf(sub, sizeof sub, "%s/param", m->name);
+    weft_params *params = weft_params_new(1);
+    const weft_store_entry *linear1 = find(sub, "decoder.layers.0.linear1.weight");
+    const weft_store_entry *target = find(
+        sub, m->decoder_only || m->tie != WEFT_TIE_ALL ? "tgt_embed.weight" : "src_embed.weight");
+    weft_transformer_config config = { .decoder_only = m->decoder_only,
+                                       .encoder_layers = m->layers,
+                                       .decoder_layers = m->layers,
+                                       .target_V = target->dim[0],
+                                       .tie = m->tie,
+                                       .final_norm = m->final_norm,
+                                       .no_embed_scale = m->unscaled,
+                                       .label_smoothing = 0.1 };
+    config.layer = (weft_layer_config){ .D = linear1->dim[1],
+                                        .F = linear1->dim[0],
+                                        .heads = m->heads,
+                                        .pre_norm = m->pre_norm,
+                                        .activation = m->activation,
+                                        .init = { WEFT_INIT_XAVIER_UNIFORM, 0, 0 } };
+    if (m->decoder_only) {
+        config.position = WEFT_POSITION_LEARNED;
+        config.max_positions = find(sub, "tgt_position.weight")->dim[0];
+    } else {
+        config.source_V = find(sub, "src_embed.weight")->dim[0];
+    }
+    ck_assert_msg(weft_transformer_init(&model, params, &config) == WEFT_OK, "%s", weft_message());
+    load_params(params, sub);
+    return params;
+}
+
+static weft_tokens tokens_of(const char *group, const char *side)
+{
+    char ids[32], offsets[32], rows[32];
+    snprintf(ids, sizeof ids, "%s_ids", side);
+    snprintf(offsets, sizeof offsets, "%s_offsets", side);
+    snprintf(rows, sizeof rows, "%s_rows", side);
+    return (weft_tokens){ .B = find(group, offsets)->dim[0] - 1,
+                          .N = find(group, ids)->dim[0],
+                          .ids = read_new(group, ids, WEFT_STORE_I32),
+                          .offsets = read_new(group, offsets, WEFT_STORE_I32),
+                          .rows = read_new(group, rows, WEFT_STORE_I32) };
+}
+
+static weft_batch batch_of(const char *group, bool decoder_only)
+{
+    weft_batch batch = { .target = tokens_of(group, "target"),
+                         .labels = read_new(group, "labels", WEFT_STORE_I32) };
+    if (!decoder_only) batch.source = tokens_of(group, "source");
+    return batch;
+}
+
+static void free_tokens(const weft_tokens *tokens)
+{
+    weft_free((void *)tokens->ids);
+    weft_free((void *)tokens->offsets);
+    weft_free((void *)tokens->rows);
+}
+
+static void free_batch(const weft_batch *batch)
+{
+    free_tokens(&batch->source);
+    free_tokens(&batch->target);
+    weft_free((void *)batch->labels);
+}
+
+START_TEST(model_equals_pytorch)
+{
+    const model_case *m = &model_cases[_i];
+    char sub[128];
+    weft_params *params = build(m);
+    weft_tape *tape = weft_tape_new(0);
+    snprintf(sub, sizeof sub, "%s/input", m->name);
+    const weft_batch batch = batch_of(sub, m->decoder_only);
+
+    const weft_var memory =
+        m->decoder_only ? WEFT_NIL : weft_transformer_encode(&model, tape, &batch.source);
+    const weft_var y = weft_transformer_decode(&model, tape, &batch.target, memory, &batch.source);
+    const weft_var logits = weft_transformer_logits(&model, tape, y);
+    ck_assert_msg(weft_tape_status(tape) == WEFT_OK, "%s", weft_tape_message(tape));
+    snprintf(sub, sizeof sub, "%s/output", m->name);
+    expect(weft_value(tape, logits).real, sub, "logits", 1e-10);
+
+    weft_tape_reset(tape);
+    const weft_var sum = weft_transformer_loss(&model, tape, &batch, NULL);
+    const weft_var loss = weft_scale(tape, sum, 1 / (double)batch.target.N);
+    ck_assert_msg(weft_backward(tape, loss, NULL) == WEFT_OK, "%s", weft_message());
+    expect(weft_value(tape, loss).real, sub, "loss", 1e-10);
+    snprintf(sub, sizeof sub, "%s/dparam", m->name);
+    expect_gradients(params, sub, 1e-10);
+    free_batch(&batch);
+    weft_tape_free(tape);
+    weft_params_free(params);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("golden");
+    TCase *layers = tcase_create("layers");
+    tcase_add_checked_fixture(layers, open_store, close_store);
+    tcase_add_loop_test(layers, encoder_layer_equals_pytorch, 0, 4);
+    tcase_add_loop_test(layers, decoder_layer_equals_pytorch, 0, 4);
+    suite_add_tcase(suite, layers);
+    TCase *models = tcase_create("models");
+    tcase_add_checked_fixture(models, open_store, close_store);
+    tcase_add_loop_test(models, model_equals_pytorch, 0, N_MODELS);
+    suite_add_tcase(suite, models);
+    return run_suite(suite);
+}
