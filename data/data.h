@@ -6,6 +6,7 @@
 #include "checkpoint.h"
 #include "corpus.h"
 #include "store.h"
+#include "tasks.h"
 #include "text.h"
 #include "vocab.h"
 

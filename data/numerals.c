@@ -6,14 +6,16 @@
 
 /* ---- numbers -------------------------------------------------------------------------------- */
 
-static const char *const english_small[] = { "zero",     "one",     "two",       "three",    "four",
-                                             "five",     "six",     "seven",     "eight",    "nine",
-                                             "ten",      "eleven",  "twelve",    "thirteen", "fourteen",
-                                             "fifteen",  "sixteen", "seventeen", "eighteen", "nineteen" };
-static const char *const german_small[] = { "null",     "eins",     "zwei",     "drei",     "vier",
-                                            "fünf",     "sechs",    "sieben",   "acht",     "neun",
-                                            "zehn",     "elf",      "zwölf",    "dreizehn", "vierzehn",
-                                            "fünfzehn", "sechzehn", "siebzehn", "achtzehn", "neunzehn" };
+static const char *const english_small[] = { "zero",    "one",       "two",      "three",
+                                             "four",    "five",      "six",      "seven",
+                                             "eight",   "nine",      "ten",      "eleven",
+                                             "twelve",  "thirteen",  "fourteen", "fifteen",
+                                             "sixteen", "seventeen", "eighteen", "nineteen" };
+static const char *const german_small[] = { "null",     "eins",     "zwei",     "drei",
+                                            "vier",     "fünf",     "sechs",    "sieben",
+                                            "acht",     "neun",     "zehn",     "elf",
+                                            "zwölf",    "dreizehn", "vierzehn", "fünfzehn",
+                                            "sechzehn", "siebzehn", "achtzehn", "neunzehn" };
 static const char *const english_tens[] = { "",      "",      "twenty",  "thirty", "forty",
                                             "fifty", "sixty", "seventy", "eighty", "ninety" };
 static const char *const german_tens[] = { "",        "",        "zwanzig", "dreißig", "vierzig",
@@ -42,10 +44,9 @@ const char *weft_german_number(int n, char text[WEFT_NUMERAL_BYTES])
 
 const char *weft_english_ordinal(int n, char text[WEFT_NUMERAL_BYTES])
 {
-    static const char *const small[] = { "",        "first",   "second", "third",
-                                         "fourth",  "fifth",   "sixth",  "seventh",
-                                         "eighth",  "ninth",   "tenth",  "eleventh",
-                                         "twelfth" };
+    static const char *const small[] = { "",      "first",    "second",  "third",  "fourth",
+                                         "fifth", "sixth",    "seventh", "eighth", "ninth",
+                                         "tenth", "eleventh", "twelfth" };
     assert(n >= 1 && n <= 31);
     if (n <= 12) {
         snprintf(text, WEFT_NUMERAL_BYTES, "%s", small[n]);

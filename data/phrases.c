@@ -28,16 +28,21 @@ static bool predicate_held_out(const weft_clause *clause)
            pair_held_out(ADJECTIVE_NOUN, clause->quality, clause->subject.noun);
 }
 
-static bool clause_held_out(const weft_clause *clause)
+static bool object_held_out(const weft_clause *clause)
 {
     const weft_np *object =
         clause->accusative.kind != NOTHING ? &clause->accusative : &clause->dative;
+    return weft_verbs[clause->verb].frame != COPULA && object->kind == NOUN &&
+           pair_held_out(VERB_NOUN, clause->verb, object->noun);
+}
+
+static bool clause_held_out(const weft_clause *clause)
+{
+    const weft_time *time = &clause->time;
     return np_held_out(&clause->subject) || np_held_out(&clause->dative) ||
            np_held_out(&clause->accusative) || np_held_out(&clause->place) ||
-           predicate_held_out(clause) ||
-           (object->kind == NOUN && pair_held_out(VERB_NOUN, clause->verb, object->noun)) ||
-           (clause->time.kind == DATE &&
-            pair_held_out(DAY_MONTH, clause->time.day, clause->time.which));
+           predicate_held_out(clause) || object_held_out(clause) ||
+           (time->kind == DATE && pair_held_out(DAY_MONTH, time->day, time->which));
 }
 
 /* ---- noun phrases --------------------------------------------------------------------------- */
@@ -107,7 +112,7 @@ static weft_determiner draw_determiner(weft_dice *dice, const weft_np *np, np_ru
     static const int of_drink[N] = { 40, 0, 20, 10, 0, 30, 0, 0 };
     static const int if_definite[N] = { 60, 0, 28, 12, 0, 0, 0, 0 };
     const bool drink = (weft_nouns[np->noun].kinds & DRINK) != 0;
-    if (np->plural && !rules.definite && weft_chance(dice, 22)) return NUMBER;
+    if (np->plural && !rules.definite && weft_chance(dice, 30)) return NUMBER;
     const int kind = kinds[weighted(dice, N,
                                     rules.definite ? if_definite
                                     : drink        ? of_drink
@@ -141,8 +146,8 @@ static weft_np draw_pronoun(weft_dice *dice, const weft_np *subject)
     bool reflexive;
     do {
         np.person = (weft_person)weft_roll(dice, N_PERSONS);
-        const bool both_we = (np.person == I || np.person == WE) &&
-                             (subject->person == I || subject->person == WE);
+        const bool both_we =
+            (np.person == I || np.person == WE) && (subject->person == I || subject->person == WE);
         reflexive = subject->kind == PRONOUN && (np.person == subject->person || both_we);
     } while (reflexive);
     return np;
@@ -216,9 +221,8 @@ static void draw_direction(weft_dice *dice, weft_clause *clause, np_rules rules)
     static const weft_preposition prepositions[] = { TO, INTO, FROM, THROUGH };
     const int which = weft_roll(dice, 4);
     clause->preposition = prepositions[which];
-    clause->place = which == 0
-                        ? draw_object(dice, PLACE | PERSON, &clause->subject, rules)
-                        : draw_np(dice, INSIDE, rules);
+    clause->place = which == 0 ? draw_object(dice, PLACE | PERSON, &clause->subject, rules)
+                               : draw_np(dice, INSIDE, rules);
 }
 
 /* One phrase with a preposition, if the verb allows any. */
@@ -264,8 +268,10 @@ static void draw_tense(weft_dice *dice, weft_clause *clause, bool may_negate)
     if (clause->negated && clause->tense == MODAL && clause->modal == MUST) clause->modal = CAN;
 }
 
+/* What is said of a subject. "May be" is a guess in English, leave in German: not said. */
 static void draw_predicate(weft_dice *dice, weft_clause *clause, weft_form form, np_rules rules)
 {
+    if (clause->modal == MAY) clause->modal = WILL;
     const bool somewhere = form == WHERE || weft_chance(dice, 25);
     const bool age = !somewhere && form != WHEN && weft_chance(dice, 20);
     clause->subject = draw_subject(dice,
@@ -296,8 +302,10 @@ static void draw_asked(weft_dice *dice, weft_clause *clause, np_rules rules)
     }
     weft_np *np = &clause->accusative;
     *np = draw_np(dice, objects, rules);
-    if (np->plural && weft_chance(dice, 60)) np->determiner = HOW_MANY;
-    else np->determiner = WHICH;
+    if (np->plural && weft_chance(dice, 60))
+        np->determiner = HOW_MANY;
+    else
+        np->determiner = WHICH;
 }
 
 static void draw_objects(weft_dice *dice, weft_clause *clause, weft_form form, np_rules rules)
@@ -318,26 +326,32 @@ static void draw_objects(weft_dice *dice, weft_clause *clause, weft_form form, n
     }
 }
 
-/* "no" for nicht: the accusative object, else the subject, of a clause without other negation. */
+/* "no": of the accusative object, else the subject, of a clause without other negation; not after
+ * "must", where German would take another verb. */
 static void draw_no(weft_dice *dice, weft_clause *clause)
 {
     weft_np *np = clause->accusative.kind == NOUN ? &clause->accusative : &clause->subject;
-    if (clause->negated || clause->frequency != NO_FREQUENCY || np->kind != NOUN) return;
-    if (np->determiner < WHICH && weft_chance(dice, 8)) np->determiner = NO;
+    const bool must = clause->tense == MODAL && clause->modal == MUST;
+    if (clause->negated || clause->frequency != NO_FREQUENCY || must || np->kind != NOUN) return;
+    if (weft_chance(dice, 8)) np->determiner = NO;
 }
 
-static void draw_when(weft_dice *dice, weft_clause *clause, weft_form form, bool may_front)
+static void draw_when(weft_dice *dice, weft_clause *clause, weft_form form, bool brief,
+                      bool may_front)
 {
     const bool timed = (weft_verbs[clause->verb].allows & TIMED) != 0 && form != WHEN &&
                        clause->predicate != IS_YEARS_OLD;
     const bool noun_object = clause->accusative.kind == NOUN || clause->dative.kind == NOUN;
     const bool only_front = clause->negated && noun_object;
-    if (timed && weft_chance(dice, 30) && (may_front || !only_front)) {
+    if (timed && weft_chance(dice, brief ? 15 : 30) && (may_front || !only_front)) {
         clause->time = draw_time(dice, clause->tense);
         clause->time_first = may_front && (only_front || weft_chance(dice, 50));
     } else if (!clause->negated && form != WHEN && clause->predicate != IS_YEARS_OLD &&
                weft_chance(dice, 15)) {
         clause->frequency = (weft_frequency)(1 + weft_roll(dice, N_FREQUENCIES - 1));
+        /* "must never" is not "muss nie" */
+        const bool must = clause->tense == MODAL && clause->modal == MUST;
+        if (must && clause->frequency == NEVER) clause->frequency = ALWAYS;
     }
 }
 
@@ -345,8 +359,8 @@ static void draw_when(weft_dice *dice, weft_clause *clause, weft_form form, bool
 static weft_clause draw_clause(weft_dice *dice, weft_form form, bool brief, bool may_front)
 {
     weft_clause clause = { .verb = draw_verb(dice, form) };
-    draw_tense(dice, &clause, form != ASKED_OBJECT && form != WHEN);
-    const np_rules rules = { .definite = clause.negated, .plain = brief && weft_chance(dice, 50) };
+    draw_tense(dice, &clause, form == STATEMENT || form == YES_NO || form == WHY);
+    const np_rules rules = { .definite = clause.negated, .plain = brief && weft_chance(dice, 65) };
     const weft_verb *verb = &weft_verbs[clause.verb];
     if (verb->frame == COPULA) {
         draw_predicate(dice, &clause, form, rules);
@@ -358,8 +372,8 @@ static weft_clause draw_clause(weft_dice *dice, weft_form form, bool brief, bool
             draw_place(dice, &clause, rules);
         }
     }
-    draw_when(dice, &clause, form, may_front && form == STATEMENT);
-    draw_no(dice, &clause);
+    draw_when(dice, &clause, form, brief, may_front && form == STATEMENT);
+    if (form == STATEMENT || form == YES_NO) draw_no(dice, &clause);
     return clause;
 }
 
@@ -390,12 +404,25 @@ static void draw_one_clause(weft_dice *dice, weft_sentence *sentence)
     if (may_ask && weft_chance(dice, 15)) *subject = (weft_np){ .kind = WHO };
 }
 
+/* "before he does not sleep" says nothing, and "asks him if" would not be wenn. */
+static void mend_conjunction(weft_sentence *sentence, const weft_clause *main,
+                             const weft_clause *subordinate)
+{
+    const bool negative = subordinate->negated || subordinate->frequency == NEVER;
+    const bool asks = strcmp(weft_verbs[main->verb].english, "ask") == 0;
+    if ((sentence->conjunction == BEFORE_CLAUSE && negative) ||
+        (sentence->conjunction == IF && asks)) {
+        sentence->conjunction = BECAUSE;
+    }
+}
+
 static void draw_clause_last(weft_dice *dice, weft_sentence *sentence)
 {
     sentence->conjunction = (weft_conjunction)weft_roll(dice, AND);
     sentence->first = sentence->conjunction == THAT ? draw_saying(dice)
                                                     : draw_clause(dice, STATEMENT, true, false);
     sentence->second = draw_clause(dice, STATEMENT, true, false);
+    mend_conjunction(sentence, &sentence->first, &sentence->second);
 }
 
 static void draw_there_is(weft_dice *dice, weft_sentence *sentence)
@@ -421,6 +448,7 @@ bool weft_phrases_draw(weft_dice *dice, weft_line *source, weft_line *target)
         sentence.conjunction = (weft_conjunction)weft_roll(dice, THAT);
         *first = draw_clause(dice, STATEMENT, true, false);
         *second = draw_clause(dice, STATEMENT, true, false);
+        mend_conjunction(&sentence, second, first);
         break;
     case TWO_MAINS:
         sentence.conjunction = weft_chance(dice, 60) ? AND : BUT;

@@ -5,18 +5,16 @@ static const char *const subjects[] = { "I", "you", "he", "she", "we", "they" };
 static const char *const objects[] = { "me", "you", "him", "her", "us", "them" };
 static const char *const modals[] = { "can", "must", "should", "may", "will", "want" };
 static const char *const frequencies[] = { "", "often", "always", "sometimes", "never" };
-static const char *const prepositions[] = { "",       "in",   "on",      "under", "behind",
-                                            "in front of", "beside", "with", "without", "for",
-                                            "to",     "into", "from",    "through" };
-static const char *const conjunctions[] = { "because", "if", "although", "before",
+static const char *const prepositions[] = { "",        "in",          "on",     "under",
+                                            "behind",  "in front of", "beside", "with",
+                                            "without", "for",         "to",     "into",
+                                            "from",    "through" };
+static const char *const conjunctions[] = { "because", "if",  "although", "before",
                                             "that",    "and", "but" };
 
 /* ---- noun phrases --------------------------------------------------------------------------- */
 
-static bool begins_with_vowel(const char *word)
-{
-    return strchr("aeiou", word[0]) != NULL;
-}
+static bool begins_with_vowel(const char *word) { return strchr("aeiou", word[0]) != NULL; }
 
 static void determiner(weft_line *line, const weft_np *np, const char *next)
 {
@@ -51,8 +49,7 @@ static void noun_phrase(weft_line *line, const weft_np *np, bool is_subject)
     }
     const weft_noun *noun = &weft_nouns[np->noun];
     const char *head = np->plural ? noun->english_plural : noun->english;
-    determiner(line, np,
-               np->n_adjectives > 0 ? weft_adjectives[np->adjectives[0]].english : head);
+    determiner(line, np, np->n_adjectives > 0 ? weft_adjectives[np->adjectives[0]].english : head);
     for (int i = 0; i < np->n_adjectives; i++) {
         weft_line_word(line, weft_adjectives[np->adjectives[i]].english);
     }
@@ -110,8 +107,10 @@ static void subject_and_verb(weft_line *line, const weft_clause *clause, bool in
     if (inverted) noun_phrase(line, &clause->subject, true);
     if (clause->negated) {
         const bool cannot = clause->tense == MODAL && clause->modal == CAN && !inverted;
-        if (cannot) weft_line_glue(line, "not");
-        else weft_line_word(line, "not");
+        if (cannot)
+            weft_line_glue(line, "not");
+        else
+            weft_line_word(line, "not");
     }
     if (clause->frequency != NO_FREQUENCY) weft_line_word(line, frequencies[clause->frequency]);
     main_verb(line, clause, needs_do(clause, inverted));

@@ -63,8 +63,8 @@ static void noun_form(weft_line *line, const weft_np *np, weft_case role)
 {
     const weft_noun *noun = &weft_nouns[np->noun];
     if (!np->plural) {
-        weft_line_word(line, noun->oblique != NULL && role != NOMINATIVE ? noun->oblique
-                                                                         : noun->german);
+        weft_line_word(line,
+                       noun->oblique != NULL && role != NOMINATIVE ? noun->oblique : noun->german);
         return;
     }
     const char last = noun->german_plural[strlen(noun->german_plural) - 1];
@@ -211,19 +211,36 @@ static void predicate(weft_line *line, const weft_clause *clause)
 
 /* ---- clauses -------------------------------------------------------------------------------- */
 
-/* Between the two parts of the verb: pronouns, when, other objects, nicht, where, what it is. */
+/* der, dieser, mein: such objects stand before oft and nie, others behind. */
+static bool is_definite(const weft_np *np)
+{
+    const weft_determiner determiner = np->determiner;
+    return np->kind == NOUN &&
+           (determiner == THE || determiner == THIS || (determiner >= MY && determiner <= THEIR));
+}
+
+/* Between the two parts of the verb: pronouns, when, objects with how often among them, nicht,
+ * where, what it is. */
 static void middle(weft_line *line, const weft_clause *clause, weft_form form)
 {
     static const char *const frequencies[] = { "", "oft", "immer", "manchmal", "nie" };
-    const weft_np *dative = &clause->dative, *accusative = &clause->accusative;
-    if (accusative->kind == PRONOUN) noun_phrase(line, accusative, ACCUSATIVE);
-    if (dative->kind == PRONOUN) noun_phrase(line, dative, DATIVE);
-    if (!clause->time_first) weft_german_time(line, &clause->time);
-    if (clause->frequency != NO_FREQUENCY) weft_line_word(line, frequencies[clause->frequency]);
-    if (dative->kind != PRONOUN) noun_phrase(line, dative, DATIVE);
-    if (accusative->kind != PRONOUN && form != ASKED_OBJECT) {
-        noun_phrase(line, accusative, ACCUSATIVE);
+    const weft_np *objects[] = { &clause->dative, &clause->accusative };
+    const weft_case cases[] = { DATIVE, ACCUSATIVE };
+    bool said_frequency = clause->frequency == NO_FREQUENCY;
+    for (int i = 0; i < 2; i++) {
+        if (objects[i]->kind == PRONOUN) noun_phrase(line, objects[i], cases[i]);
     }
+    if (!clause->time_first) weft_german_time(line, &clause->time);
+    for (int i = 0; i < 2; i++) {
+        const bool fronted = form == ASKED_OBJECT && cases[i] == ACCUSATIVE;
+        if (objects[i]->kind != NOUN || fronted) continue;
+        if (!said_frequency && !is_definite(objects[i])) {
+            weft_line_word(line, frequencies[clause->frequency]);
+            said_frequency = true;
+        }
+        noun_phrase(line, objects[i], cases[i]);
+    }
+    if (!said_frequency) weft_line_word(line, frequencies[clause->frequency]);
     if (clause->negated) weft_line_word(line, "nicht");
     say_place(line, clause);
     if (weft_verbs[clause->verb].frame == COPULA) predicate(line, clause);

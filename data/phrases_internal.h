@@ -5,7 +5,8 @@
  * meaning into words, by the rules of their language. So no translation is looked up, and the
  * grammar of either language stands in one place.
  *
- * Every English word has one German word (in all its forms), so a source has one right target. The
+ * Every content word has one German word (in all its forms); what a function word becomes (her: sie,
+ * ihr, ihre ...) its neighbours tell. So a source has one right target. The
  * rules of German that a model has to infer:
  *   - articles and determiners agree in gender, case and number (der, ein, kein, mein, dieser,
  *     jeder, alle, welcher); adjectives take strong, weak or mixed endings after them
@@ -14,7 +15,8 @@
  *   - the finite verb second, also after an adverb or a clause in front; first in questions; last
  *     in clauses with weil, dass, wenn, obwohl, bevor; infinitives and participles at the end;
  *     separable verbs (ruft ... an, anrufen, angerufen, weil er anruft); haben or sein
- *   - pronouns before adverbs, adverbs before other objects, nicht behind them
+ *   - pronouns, then times, then nouns, then nicht; oft and nie behind definite objects, before
+ *     others
  *   - dreiundzwanzig, am dritten Mai, um halb acht, um Viertel vor neun
  *
  * Lines are words with single spaces between; commas, full stops and question marks are words of
@@ -90,7 +92,7 @@ enum {
 
 typedef struct weft_verb {
     const char *english, *third, *english_participle;
-    const char *prefix; /* separable, or "" */
+    const char *prefix;               /* separable, or "" */
     const char *infinitive, *du, *er; /* without the prefix */
     const char *participle;
     bool with_sein; /* ist gegangen */
@@ -105,8 +107,14 @@ extern const weft_verb weft_verbs[];
 extern const int weft_n_nouns, weft_n_adjectives, weft_n_verbs;
 
 typedef enum weft_modal { CAN, MUST, SHOULD, MAY, WILL, WANT, N_MODALS } weft_modal;
-typedef enum weft_frequency { NO_FREQUENCY, OFTEN, ALWAYS, SOMETIMES, NEVER, N_FREQUENCIES }
-    weft_frequency;
+typedef enum weft_frequency {
+    NO_FREQUENCY,
+    OFTEN,
+    ALWAYS,
+    SOMETIMES,
+    NEVER,
+    N_FREQUENCIES
+} weft_frequency;
 
 /* ---- numbers, times, dates (numerals.c) ----------------------------------------------------- */
 
@@ -119,8 +127,15 @@ const char *weft_german_number(int n, char text[WEFT_NUMERAL_BYTES]);
 const char *weft_english_ordinal(int n, char text[WEFT_NUMERAL_BYTES]);
 const char *weft_german_ordinal(int n, char text[WEFT_NUMERAL_BYTES]);
 
-typedef enum weft_clock { HOUR, HALF_PAST, QUARTER_PAST, QUARTER_TO, MINUTES_PAST, MINUTES_TO,
-                          N_CLOCKS } weft_clock;
+typedef enum weft_clock {
+    HOUR,
+    HALF_PAST,
+    QUARTER_PAST,
+    QUARTER_TO,
+    MINUTES_PAST,
+    MINUTES_TO,
+    N_CLOCKS
+} weft_clock;
 
 typedef enum weft_time_kind {
     NO_TIME,
@@ -135,7 +150,16 @@ typedef enum weft_time_kind {
     N_TIME_KINDS
 } weft_time_kind;
 
-enum { TODAY, NOW, TOMORROW, N_ADVERBS, N_WEEKDAYS = 7, N_MONTHS = 12, N_SEASONS = 4, N_DAYPARTS = 4 };
+enum {
+    TODAY,
+    NOW,
+    TOMORROW,
+    N_ADVERBS,
+    N_WEEKDAYS = 7,
+    N_MONTHS = 12,
+    N_SEASONS = 4,
+    N_DAYPARTS = 4
+};
 
 typedef struct weft_time {
     weft_time_kind kind;
@@ -211,8 +235,13 @@ typedef enum weft_preposition {
 typedef enum weft_tense { PRESENT, MODAL, PERFECT } weft_tense;
 
 /* What a copula says of its subject. */
-typedef enum weft_predicate { IS_ADJECTIVE, IS_VERY, IS_TOO, IS_YEARS_OLD, IS_SOMEWHERE }
-    weft_predicate;
+typedef enum weft_predicate {
+    IS_ADJECTIVE,
+    IS_VERY,
+    IS_TOO,
+    IS_YEARS_OLD,
+    IS_SOMEWHERE
+} weft_predicate;
 
 typedef struct weft_clause {
     weft_np subject;
@@ -239,8 +268,16 @@ typedef enum weft_form {
     ASKED_OBJECT, /* what, which book, how many books */
 } weft_form;
 
-typedef enum weft_conjunction { BECAUSE, IF, ALTHOUGH, BEFORE_CLAUSE, THAT, AND, BUT,
-                                N_CONJUNCTIONS } weft_conjunction;
+typedef enum weft_conjunction {
+    BECAUSE,
+    IF,
+    ALTHOUGH,
+    BEFORE_CLAUSE,
+    THAT,
+    AND,
+    BUT,
+    N_CONJUNCTIONS
+} weft_conjunction;
 
 typedef enum weft_shape {
     ONE_CLAUSE,

@@ -80,7 +80,7 @@ const weft_noun weft_nouns[] = {
     { "shop", "shops", M, "Laden", "Läden", NULL, PLACE | OPENABLE | TIDY | BESIDE | INSIDE },
     { "office", "offices", N, "Büro", "Büros", NULL, PLACE | TIDY | INSIDE },
     { "bridge", "bridges", F, "Brücke", "Brücken", NULL, PLACE | SURFACE },
-    { "question", "questions", F, "Frage", "Fragen", NULL, IDEA },
+    { "question", "questions", F, "Frage", "Fragen", NULL, IDEA | READABLE | WRITABLE | AUDIBLE },
     { "song", "songs", N, "Lied", "Lieder", NULL, IDEA | WRITABLE | AUDIBLE },
 };
 

@@ -49,10 +49,7 @@ static bool draw_reverse(weft_dice *dice, weft_line *source, weft_line *target)
     return string_held_out(text, n);
 }
 
-static int by_symbol(const void *a, const void *b)
-{
-    return *(const char *)a - *(const char *)b;
-}
+static int by_symbol(const void *a, const void *b) { return *(const char *)a - *(const char *)b; }
 
 static bool draw_sort(weft_dice *dice, weft_line *source, weft_line *target)
 {
@@ -89,17 +86,17 @@ static bool draw_add(weft_dice *dice, weft_line *source, weft_line *target)
 /* ---- the list ------------------------------------------------------------------------------- */
 
 static const weft_task tasks[] = {
-    { "copy", "1 to 20 letters, as they are", WEFT_TASK_CHARACTERS, 50000, 1000 },
-    { "reverse", "1 to 20 letters, from end to beginning", WEFT_TASK_CHARACTERS, 50000, 1000 },
-    { "sort", "1 to 20 digits, in ascending order", WEFT_TASK_CHARACTERS, 50000, 1000 },
-    { "add", "the sum of two numbers of up to three digits", WEFT_TASK_CHARACTERS, 200000, 1000 },
-    { "phrases", "English sentences of a grammar, in German", WEFT_TASK_WORDS, 200000, 1000 },
+    { "copy", "1 to 20 letters, as they are", WEFT_TOKENS_CHARS, 50000, 1000 },
+    { "reverse", "1 to 20 letters, from end to beginning", WEFT_TOKENS_CHARS, 50000, 1000 },
+    { "sort", "1 to 20 digits, in ascending order", WEFT_TOKENS_CHARS, 50000, 1000 },
+    { "add", "the sum of two numbers of up to three digits", WEFT_TOKENS_CHARS, 200000, 1000 },
+    { "phrases", "English sentences of a grammar, in German", WEFT_TOKENS_SPACE, 200000, 1000 },
 };
 
 /* In the order of tasks[]. Draws one example; true when it is held out. */
-static bool (*const draws[])(weft_dice *, weft_line *, weft_line *) = {
-    draw_copy, draw_reverse, draw_sort, draw_add, weft_phrases_draw
-};
+static bool (*const draws[])(weft_dice *, weft_line *, weft_line *) = { draw_copy, draw_reverse,
+                                                                        draw_sort, draw_add,
+                                                                        weft_phrases_draw };
 
 enum { N_TASKS = sizeof tasks / sizeof tasks[0] };
 
@@ -163,10 +160,9 @@ weft_status weft_task_example(const weft_task *task, uint64_t seed, int64_t inde
     if (source_line.full || target_line.full) {
         if (source_bytes > 0) source[0] = '\0';
         if (target_bytes > 0) target[0] = '\0';
-        return weft_error(WEFT_ERR_RANGE,
-                          "task %s: example %lld does not fit into %zu and %zu bytes; %d suffice",
-                          task->name, (long long)index, source_bytes, target_bytes,
-                          WEFT_TASK_LINE_BYTES);
+        return weft_error(
+            WEFT_ERR_RANGE, "task %s: example %lld does not fit into %zu and %zu bytes; %d suffice",
+            task->name, (long long)index, source_bytes, target_bytes, WEFT_TASK_LINE_BYTES);
     }
     return WEFT_OK;
 }
@@ -253,4 +249,15 @@ weft_status weft_task_visit(const weft_task *task, uint64_t seed, int64_t n, boo
     status = visit_distinct(task, seed, n, &seen, visit, user);
     weft_free(seen.places);
     return status;
+}
+
+static weft_status add_to_corpus(const char *source, const char *target, void *corpus)
+{
+    return weft_corpus_add(corpus, source, target);
+}
+
+weft_status weft_task_corpus(const weft_task *task, uint64_t seed, int64_t n, bool held_out,
+                             weft_corpus *corpus)
+{
+    return weft_task_visit(task, seed, n, held_out, add_to_corpus, corpus);
 }

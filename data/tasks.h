@@ -12,7 +12,7 @@
  *            or two symbols and sums of two digits always belong to training (there are too few of
  *            them to spare any); a + b and b + a lie on the same side.
  *   phrases  an English sentence -> German, by a grammar written for weft (phrases_internal.h).
- *            Tokens are words. Held out are whole COMBINATIONS, about a tenth of all pairs
+ *            Tokens are what lies between spaces. Held out are whole COMBINATIONS, about a tenth of all pairs
  *              (adjective, noun)  the noun it stands before, or of which it is said ("is old")
  *              (verb, noun)       the noun that heads the verb's accusative object or, for a verb
  *                                 without one, its dative object
@@ -25,9 +25,7 @@
 #ifndef WEFT_DATA_TASKS_H
 #define WEFT_DATA_TASKS_H
 
-#include "../core/core.h"
-
-typedef enum weft_task_tokens { WEFT_TASK_CHARACTERS, WEFT_TASK_WORDS } weft_task_tokens;
+#include "corpus.h"
 
 enum {
     WEFT_TASK_LINE_BYTES = 512 /* room for any source or target line and its final zero */
@@ -36,7 +34,7 @@ enum {
 typedef struct weft_task {
     const char *name;
     const char *about;       /* one line for a list of tasks */
-    weft_task_tokens tokens; /* words are what lies between single spaces; "." "?" "," are words */
+    weft_tokens_kind tokens; /* WEFT_TOKENS_CHARS or WEFT_TOKENS_SPACE */
     int64_t n_train;         /* training examples that suffice, */
     int64_t n_held_out;      /* and held-out ones for a verdict */
 } weft_task;
@@ -64,5 +62,10 @@ typedef weft_status weft_task_visitor(const char *source, const char *target, vo
  *  WEFT_ERR_MEMORY, and whatever `visit` returns. */
 weft_status weft_task_visit(const weft_task *task, uint64_t seed, int64_t n, bool held_out,
                             weft_task_visitor *visit, void *user) WEFT_MUST_CHECK;
+
+/** Append the first n examples of a stream to a corpus, as weft_task_visit gives them. The
+ *  vocabulary for them: weft_task's `tokens`. */
+weft_status weft_task_corpus(const weft_task *task, uint64_t seed, int64_t n, bool held_out,
+                             weft_corpus *corpus) WEFT_MUST_CHECK;
 
 #endif
