@@ -284,12 +284,16 @@ static void draw_predicate(weft_dice *dice, weft_clause *clause, weft_form form,
         if (form != WHERE) draw_location(dice, clause, rules);
     } else if (age) {
         clause->predicate = IS_YEARS_OLD;
-        clause->quality = 1 + weft_roll(dice, 99);
+        clause->quality = weft_chance(dice, 5) ? 1 : 2 + weft_roll(dice, 98);
     } else {
-        const weft_np *subject = &clause->subject;
+        weft_np *subject = &clause->subject;
         clause->predicate = (weft_predicate)(weft_chance(dice, 70) ? 0 : 1 + weft_roll(dice, 2));
         clause->quality =
             draw_adjective(dice, subject->kind == NOUN ? weft_nouns[subject->noun].kinds : PERSON);
+        /* an old man is old: no news */
+        for (int i = 0; i < subject->n_adjectives; i++) {
+            if (subject->adjectives[i] == clause->quality) subject->n_adjectives = 0;
+        }
     }
 }
 
@@ -418,7 +422,8 @@ static void mend_conjunction(weft_sentence *sentence, const weft_clause *main,
 
 static void draw_clause_last(weft_dice *dice, weft_sentence *sentence)
 {
-    sentence->conjunction = (weft_conjunction)weft_roll(dice, AND);
+    static const int percent[] = { 15, 15, 15, 15, 40 };
+    sentence->conjunction = (weft_conjunction)weighted(dice, 5, percent);
     sentence->first = sentence->conjunction == THAT ? draw_saying(dice)
                                                     : draw_clause(dice, STATEMENT, true, false);
     sentence->second = draw_clause(dice, STATEMENT, true, false);

@@ -5,9 +5,9 @@
  * meaning into words, by the rules of their language. So no translation is looked up, and the
  * grammar of either language stands in one place.
  *
- * Every content word has one German word (in all its forms); what a function word becomes (her: sie,
- * ihr, ihre ...) its neighbours tell. So a source has one right target. The
- * rules of German that a model has to infer:
+ * Every content word has one German word (in all its forms); what a function word becomes (her:
+ * sie, ihr, ihre ...) its neighbours tell. So a source has one right target. The rules of German
+ * that a model has to infer:
  *   - articles and determiners agree in gender, case and number (der, ein, kein, mein, dieser,
  *     jeder, alle, welcher); adjectives take strong, weak or mixed endings after them
  *   - nouns: irregular plurals, -n in the dative plural, weak masculines (den Jungen)
