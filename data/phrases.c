@@ -161,8 +161,10 @@ static weft_np draw_object(weft_dice *dice, unsigned kinds, const weft_np *subje
 
 static weft_np draw_subject(weft_dice *dice, unsigned kinds, np_rules rules)
 {
+    static const int percent[N_PERSONS] = { 22, 24, 14, 14, 13, 13 };
     if ((kinds & PERSON) != 0 && weft_chance(dice, 40)) {
-        return (weft_np){ .kind = PRONOUN, .person = (weft_person)weft_roll(dice, N_PERSONS) };
+        return (weft_np){ .kind = PRONOUN,
+                          .person = (weft_person)weighted(dice, N_PERSONS, percent) };
     }
     return draw_np(dice, kinds, rules);
 }
@@ -245,16 +247,35 @@ static void draw_place(weft_dice *dice, weft_clause *clause, np_rules rules)
 
 /* ---- clauses -------------------------------------------------------------------------------- */
 
+/* What a verb is chosen from: separable verbs and those of motion are few, their rules many. */
+static bool in_class(const weft_verb *verb, int class)
+{
+    enum { COPULAS, SEPARABLE, MOTIONS };
+    switch (class) {
+    case COPULAS: return verb->frame == COPULA;
+    case SEPARABLE: return verb->prefix[0] != '\0';
+    case MOTIONS: return verb->frame == MOTION;
+    default: return verb->frame != CLAUSE_OBJECT;
+    }
+}
+
+static bool fits_form(const weft_verb *verb, weft_form form)
+{
+    if (form == ASKED_OBJECT) return verb->frame == ACCUSATIVE_OBJECT;
+    if (form == WHERE) return verb->frame == COPULA || (verb->allows & LOCATED) != 0;
+    if (form == WHEN) return (verb->allows & TIMED) != 0;
+    return true;
+}
+
 static int draw_verb(weft_dice *dice, weft_form form)
 {
+    static const int percent[] = { 18, 10, 5, 67 };
     for (;;) {
-        const int verb = weft_chance(dice, 15) ? 0 : weft_roll(dice, weft_n_verbs);
-        const weft_verb *it = &weft_verbs[verb];
-        if (it->frame == CLAUSE_OBJECT) continue;
-        if (form == ASKED_OBJECT && it->frame != ACCUSATIVE_OBJECT) continue;
-        if (form == WHERE && it->frame != COPULA && (it->allows & LOCATED) == 0) continue;
-        if (form == WHEN && (it->allows & TIMED) == 0) continue;
-        return verb;
+        const int class = weighted(dice, 4, percent);
+        int verb;
+        do verb = weft_roll(dice, weft_n_verbs);
+        while (!in_class(&weft_verbs[verb], class));
+        if (fits_form(&weft_verbs[verb], form)) return verb;
     }
 }
 

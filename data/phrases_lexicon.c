@@ -101,7 +101,7 @@ const weft_adjective weft_adjectives[] = {
     { "cheap", "billig", "billig", THING | FOOD | DRINK },
     { "expensive", "teuer", "teur", THING | FOOD | DRINK },
     { "clean", "sauber", "sauber", THING | PLACE },
-    { "dark", "dunkel", "dunkl", PLACE },
+    { "dark", "dunkel", "dunkl", THING | PLACE },
     { "quiet", "ruhig", "ruhig", PERSON | ANIMAL | PLACE },
     { "tired", "müde", "müd", PERSON | ANIMAL },
     { "sad", "traurig", "traurig", PERSON | ANIMAL | IDEA },

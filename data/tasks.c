@@ -1,5 +1,7 @@
 /* tasks.c - the tasks' list, their streams, and the four tasks on strings. */
 #include "data/tasks.h"
+
+#include "core/nearest_internal.h"
 #include "data/tasks_internal.h"
 
 #include <assert.h>
@@ -106,40 +108,21 @@ const weft_task *weft_task_list(int64_t *n)
     return tasks;
 }
 
-/* Levenshtein's distance, the second word cut at MAX_NAME bytes. */
-static int edit_distance(const char *a, const char *b)
-{
-    enum { MAX_NAME = 32 };
-    int row[MAX_NAME + 1];
-    const int n = (int)strnlen(b, MAX_NAME);
-    for (int j = 0; j <= n; j++) row[j] = j;
-    for (int i = 1; a[i - 1] != '\0'; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            const int change = diagonal + (a[i - 1] != b[j - 1]);
-            const int insert = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            diagonal = row[j];
-            row[j] = change < insert ? change : insert;
-        }
-    }
-    return row[n];
-}
-
 const weft_task *weft_task_find(const char *name)
 {
-    const weft_task *nearest = &tasks[0];
+    weft_nearest nearest = weft_nearest_init(name);
     for (int i = 0; i < N_TASKS; i++) {
         if (strcmp(tasks[i].name, name) == 0) return &tasks[i];
-        if (edit_distance(name, tasks[i].name) < edit_distance(name, nearest->name)) {
-            nearest = &tasks[i];
-        }
+        weft_nearest_offer(&nearest, tasks[i].name);
     }
-    weft_error(WEFT_ERR_INPUT, "there is no task \"%.64s\"; the nearest is \"%s\"", name,
-               nearest->name);
+    if (nearest.name != NULL) {
+        weft_error(WEFT_ERR_INPUT, "unknown task %.64s (did you mean %s?)", name, nearest.name);
+    } else {
+        weft_error(WEFT_ERR_INPUT,
+                   "unknown task %.64s: there are copy, reverse, sort, add and phrases", name);
+    }
     return NULL;
 }
-
 /* ---- streams -------------------------------------------------------------------------------- */
 
 weft_status weft_task_example(const weft_task *task, uint64_t seed, int64_t index, bool held_out,
@@ -194,7 +177,7 @@ static weft_status set_init(hash_set *set, int64_t n)
 }
 
 /* Draws without a new example after which the space counts as exhausted. */
-enum { PATIENCE = 10000 };
+enum { PATIENCE = 200 };
 
 static weft_status visit_distinct(const weft_task *task, uint64_t seed, int64_t n, hash_set *seen,
                                   weft_task_visitor *visit, void *user)

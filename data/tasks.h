@@ -43,7 +43,8 @@ typedef struct weft_task {
 /** All tasks, *n of them; they live as long as the program. */
 const weft_task *weft_task_list(int64_t *n);
 
-/** The task of this name. NULL, and a message with the nearest name, where there is none. */
+/** The task of this name. NULL, and a message with the nearest name (or all), where there
+ *  is none. */
 const weft_task *weft_task_find(const char *name);
 
 /** The index-th example (index >= 0) of the training or held-out stream of a seed: a pure function
