@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "cli/dispatch.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +36,9 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    /* A limit on the size of files (ulimit -f) must become a failed write and its sentence; unless
+     * ignored, the signal ends the process in the middle of a save. */
+    signal(SIGXFSZ, SIG_IGN);
     const int exit_code = run(argc, argv);
     if (fflush(stdout) == 0 && !ferror(stdout)) return exit_code;
     fprintf(stderr, "weft: the standard output could not be written\n");

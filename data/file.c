@@ -177,15 +177,9 @@ static weft_status open_beside(const char *path, char *tmp, size_t tmp_bytes, in
 static weft_status sync_directory_of(const char *path, char *buffer)
 {
     const char *slash = strrchr(path, '/');
-    const size_t n = slash ? (size_t)(slash - path) : 0;
-    if (!slash)
-        strcpy(buffer, ".");
-    else if (n == 0)
-        strcpy(buffer, "/");
-    else {
-        memcpy(buffer, path, n);
-        buffer[n] = '\0';
-    }
+    const size_t n = slash && slash > path ? (size_t)(slash - path) : 1; /* else "/" or "." */
+    memcpy(buffer, slash ? path : ".", n);
+    buffer[n] = '\0';
     const int fd = open_again(buffer, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0) return system_error(buffer, "open");
     /* Some file systems cannot sync a directory and say EINVAL: nothing more can be done there. */

@@ -25,3 +25,10 @@ if(EXISTS /dev/full)
     message(SEND_ERROR "a full disk: exit code ${code}, ${err}")
   endif()
 endif()
+
+# Nor does a limit on the size of files end the program without a word.
+execute_process(COMMAND sh -c "ulimit -f 0 && exec \"$0\" --help >limited" ${WEFT}
+                WORKING_DIRECTORY ${WORK} RESULT_VARIABLE code ERROR_VARIABLE err)
+if(NOT code EQUAL 3 OR NOT err STREQUAL "weft: the standard output could not be written\n")
+  message(SEND_ERROR "a limited file: exit code ${code}, ${err}")
+endif()
