@@ -423,7 +423,8 @@ static void check_differences(check *c, const probe *p, int n, int n_y, const we
             char where[128], name[48];
             snprintf(where, sizeof where, "%s, direction %d, %s order", leaf_name(c, p, i, name), k,
                      order == 1 ? "first" : "second");
-            draw_direction(key, (uint64_t)i * (uint64_t)c->options.directions + (uint64_t)k, size, v);
+            draw_direction(key, (uint64_t)i * (uint64_t)c->options.directions + (uint64_t)k, size,
+                           v);
             check_direction(c, &d, g + p->at[i], may_vanish, where);
             if (weft_tape_status(p->tape) != WEFT_OK) break;
         }
