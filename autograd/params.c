@@ -85,7 +85,7 @@ static weft_status check_new(const weft_params *params, const char *name, const 
     if (weft_params_find(params, name) >= 0)
         return weft_error(WEFT_ERR_STATE, "parameter %s: there is one of this name already", name);
     const int blocks = init.blocks ? init.blocks : 1;
-    if (blocks < 0 || weft_rows(shape) % blocks != 0)
+    if (blocks < 1 || weft_rows(shape) % blocks != 0)
         return weft_error(WEFT_ERR_SHAPE, "parameter %s: %lld rows do not divide into %d blocks",
                           name, (long long)weft_rows(shape), blocks);
     return WEFT_OK;

@@ -5,6 +5,7 @@
 #include "data/file_internal.h"
 #include "data/store_internal.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -183,6 +184,7 @@ weft_status weft_store_read(const weft_store *store, const char *name, weft_stor
     const weft_store_entry *entry = NULL;
     const weft_status status = find_readable(store, name, as, &entry);
     if (status != WEFT_OK) return status;
+    assert(entry);
     bool same = rank == entry->rank;
     for (int i = 0; same && i < rank; i++) same = dim[i] == entry->dim[i];
     if (!same) {
@@ -202,6 +204,7 @@ weft_status weft_store_read_new(const weft_store *store, const char *name, weft_
     const weft_store_entry *found = NULL;
     weft_status status = find_readable(store, name, as, &found);
     if (status != WEFT_OK) return status;
+    assert(found);
     void *block = weft_alloc((size_t)found->size, types[as].n_bytes);
     if (!block) return WEFT_ERR_MEMORY;
     status = copy_out(store, found, as, block);
@@ -219,6 +222,7 @@ weft_status weft_store_read_text(const weft_store *store, const char *name, char
     const weft_store_entry *entry = NULL;
     const weft_status status = find_readable(store, name, WEFT_STORE_U8, &entry);
     if (status != WEFT_OK) return status;
+    assert(entry);
     if (entry->rank != 1) return weft_error(WEFT_ERR_SHAPE, "%s: %s is no text", store->path, name);
     if (memchr(entry->data, '\0', entry->n_bytes))
         return weft_error(WEFT_ERR_FORMAT, "%s: %s: a text with a NUL byte inside", store->path,

@@ -121,7 +121,7 @@ static void replace(weft_text_buffer *buffer, const char *from, const char *to)
     for (const char *hit; (hit = strstr(read, from)) != NULL; read = hit + from_bytes) {
         memmove(write, read, (size_t)(hit - read));
         write += hit - read;
-        memcpy(write, to, to_bytes);
+        memcpy(write, to, to_bytes); /* NOLINT: the NUL comes with the rest, below */
         write += to_bytes;
     }
     const size_t rest_bytes = strlen(read);

@@ -91,12 +91,9 @@ WEFT_KERNEL static void row_backward(int64_t V, const weft_real *z, const weft_r
 {
     const weft_real factor = (weft_real)(weight / (double)saved[1]),
                     share = (weft_real)(weight * eps / (double)V), max = saved[0];
-    if (add)
 #pragma omp simd
-        for (int64_t k = 0; k < V; k++) dz[k] += real_exp(z[k] - max) * factor - share;
-    else
-#pragma omp simd
-        for (int64_t k = 0; k < V; k++) dz[k] = real_exp(z[k] - max) * factor - share;
+    for (int64_t k = 0; k < V; k++)
+        dz[k] = (add ? dz[k] : 0) + (real_exp(z[k] - max) * factor - share);
     dz[target] -= (weft_real)(weight * (1 - eps));
 }
 

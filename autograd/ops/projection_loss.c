@@ -87,7 +87,7 @@ static workspace workspace_of(const weft_call *c, int64_t rows, int64_t V)
 {
     workspace w = { .column = c->scratch };
     w.losses = w.column + V;
-    w.z = (weft_real *)(w.column + n_doubles(rows, V));
+    w.z = (void *)(w.column + n_doubles(rows, V));
     return w;
 }
 

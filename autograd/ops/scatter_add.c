@@ -66,7 +66,8 @@ static void forward(const weft_call *c)
     const int32_t *index = c->in[1].i32;
     const weft_axis_view view = weft_axis_view_of(x, a->axis);
     double *sum = c->scratch;
-    const int64_t n_tiles = (view.inner + TILE - 1) / TILE, work = weft_size(x) + 2 * weft_size(y);
+    const int64_t n_tiles = (view.inner + TILE - 1) / TILE;
+    const int64_t work = weft_size(x) + 2 * weft_size(y); /* NOLINT: num_threads reads it */
 #pragma omp parallel for schedule(static) num_threads(weft_team(view.outer *n_tiles, 2 * work))
     for (int64_t i = 0; i < view.outer * n_tiles; i++) {
         const int64_t o = i / n_tiles, from = i % n_tiles * TILE,
