@@ -296,11 +296,11 @@ const weft_op *weft_op_find(const char *name); /* NULL when there is none */
 /* ---- checking gradients (gradcheck.c) --------------------------------------------------------- */
 
 typedef struct weft_gradcheck_options {
-    int directions;        /* random directions an input; 0 means 3 */
-    double tolerance;      /* worst relative error allowed; 0 means 1e-7 (float build: 2e-2) */
-    bool first_order_only; /* leave out the second order */
-    bool stop_at_failure;  /* end with the first failed check */
-    uint64_t seed;         /* of samples, directions and weights; 0 means 1 */
+    int directions;         /* random directions an input; 0 means 3 */
+    double tolerance;       /* worst relative error allowed; 0 means 1e-7 (float build: 2e-2) */
+    bool first_order_only;  /* leave out the second order */
+    bool stop_at_failure;   /* end with the first failed check */
+    uint64_t seed;          /* of samples, directions and weights; 0 means 1 */
     const weft_op *replace; /* for tests of the check: an operation that differs from `op` in its
                                gradient (vjp, backward, define) alone; nodes of `op` become it */
 } weft_gradcheck_options;

@@ -42,7 +42,4 @@ int weft_team(int64_t n, int64_t work)
 
 int weft_team_largest(void) { return atomic_exchange(&largest_team, 0); }
 
-void weft_team_work(int64_t work)
-{
-    work_per_thread = work > 0 ? work : WORK_PER_THREAD;
-}
+void weft_team_work(int64_t work) { work_per_thread = work > 0 ? work : WORK_PER_THREAD; }

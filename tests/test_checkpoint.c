@@ -628,7 +628,7 @@ END_TEST
 static TCase *in_directory(TCase *tcase, Suite *suite)
 {
     tcase_add_checked_fixture(tcase, temp_dir_enter, temp_dir_leave);
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, 240);
     suite_add_tcase(suite, tcase);
     return tcase;
 }

@@ -629,7 +629,7 @@ int main(void)
 #endif
     tcase_add_test(vecmath, special_values);
     tcase_add_loop_test(vecmath, spans_equal_single_elements, 0, N_FUNCTIONS);
-    tcase_set_timeout(vecmath, 60);
+    tcase_set_timeout(vecmath, 240);
     suite_add_tcase(suite, vecmath);
 
     TCase *gemm = tcase_create("gemm");
@@ -637,13 +637,13 @@ int main(void)
     tcase_add_test(gemm, reference_equals_the_definition);
     tcase_add_loop_test(gemm, a_row_alone_equals_the_row_in_a_batch, 0, N_KERNELS);
     tcase_add_loop_test(gemm, borders_of_a_product, 0, N_KERNELS);
-    tcase_set_timeout(gemm, 60);
+    tcase_set_timeout(gemm, 240);
     suite_add_tcase(suite, gemm);
 
     TCase *gemm_threads = tcase_create("gemm-threads");
     tcase_add_loop_test(gemm_threads, same_bits_for_any_number_of_threads, 0, N_KERNELS);
     tcase_add_loop_test(gemm_threads, batch_and_nested_calls_equal_single_calls, 0, N_KERNELS);
-    tcase_set_timeout(gemm_threads, 60);
+    tcase_set_timeout(gemm_threads, 240);
     suite_add_tcase(suite, gemm_threads);
 
     TCase *kernel = tcase_create("gemm-kernel");

@@ -605,7 +605,7 @@ int main(void)
 
     TCase *damage = tcase_create("damage");
     tcase_add_checked_fixture(damage, temp_dir_enter, temp_dir_leave);
-    tcase_set_timeout(damage, 60);
+    tcase_set_timeout(damage, 240);
     tcase_add_loop_test(damage, flipped_bits_are_never_silent, 0, 4);
     tcase_add_loop_test(damage, overwritten_bytes_are_never_silent, 0, 4);
     tcase_add_test(damage, every_truncation_is_refused);
@@ -614,7 +614,7 @@ int main(void)
 
     TCase *memory = tcase_create("memory");
     tcase_add_checked_fixture(memory, temp_dir_enter, temp_dir_leave);
-    tcase_set_timeout(memory, 60);
+    tcase_set_timeout(memory, 240);
     tcase_add_loop_test(memory, running_out_of_memory_is_a_status, 0, 2);
     suite_add_tcase(suite, memory);
     return run_suite(suite);
