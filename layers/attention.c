@@ -24,13 +24,12 @@ weft_status weft_attention_layer_init(weft_attention_layer *layer, weft_params *
 }
 
 static weft_var attend(const weft_attention_layer *layer, weft_tape *tape, weft_var q, weft_var k,
-                       weft_var v, const weft_packed *packed, const weft_packed *memory,
-                       bool causal)
+                       weft_var v, const weft_packed *packed, weft_var k_offsets, bool causal)
 {
     const weft_attention_spec spec = { .heads = layer->heads,
                                        .causal = causal,
                                        .q_offsets = packed->offsets,
-                                       .k_offsets = memory->offsets,
+                                       .k_offsets = k_offsets,
                                        .dropout = weft_training_dropout(tape, layer->dropout),
                                        .q_rows = packed->rows };
     return weft_linear_layer_apply(&layer->out, tape, weft_attention(tape, q, k, v, &spec),
@@ -44,7 +43,7 @@ weft_var weft_attention_layer_self(const weft_attention_layer *layer, weft_tape 
     const weft_var qkv = weft_linear(tape, x, weft_use(tape, layer->in_weight),
                                      weft_use(tape, layer->in_bias), WEFT_IDENTITY);
     return attend(layer, tape, weft_slice(tape, qkv, 1, 0, D), weft_slice(tape, qkv, 1, D, 2 * D),
-                  weft_slice(tape, qkv, 1, 2 * D, 3 * D), packed, packed, causal);
+                  weft_slice(tape, qkv, 1, 2 * D, 3 * D), packed, packed->offsets, causal);
 }
 
 /* Rows [from, to) of the stacked projection. */
@@ -56,13 +55,32 @@ static weft_var project(const weft_attention_layer *layer, weft_tape *tape, weft
     return weft_linear(tape, x, weight, bias, WEFT_IDENTITY);
 }
 
+weft_var weft_attention_layer_memory(const weft_attention_layer *layer, weft_tape *tape,
+                                     weft_var memory)
+{
+    return project(layer, tape, memory, layer->D, 3 * layer->D);
+}
+
 weft_var weft_attention_layer_cross(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
-                                    const weft_packed *packed, weft_var memory,
-                                    const weft_packed *memory_packed)
+                                    const weft_packed *packed, weft_var kv, weft_var offsets)
 {
     const int64_t D = layer->D;
-    const weft_var q = project(layer, tape, x, 0, D);
-    const weft_var kv = project(layer, tape, memory, D, 3 * D);
-    return attend(layer, tape, q, weft_slice(tape, kv, 1, 0, D), weft_slice(tape, kv, 1, D, 2 * D),
-                  packed, memory_packed, false);
+    return attend(layer, tape, project(layer, tape, x, 0, D), weft_slice(tape, kv, 1, 0, D),
+                  weft_slice(tape, kv, 1, D, 2 * D), packed, offsets, false);
+}
+
+weft_var weft_attention_layer_step(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
+                                   const weft_packed *packed, weft_var *past, weft_var offsets)
+{
+    const int64_t D = layer->D, B = packed->B;
+    const weft_var qkv = project(layer, tape, x, 0, 3 * D);
+    const weft_var next = weft_slice(tape, qkv, 1, D, 3 * D);
+    weft_var kv = weft_reshape(tape, next, WEFT_DIMS(B, 1, 2 * D));
+    if (!weft_is_nil(*past)) kv = weft_concat(tape, 2, (weft_var[]){ *past, kv }, 1);
+    *past = kv;
+    if (weft_is_nil(kv)) return WEFT_NIL;
+    const int64_t T = weft_shape(tape, kv).dim[1];
+    kv = weft_reshape(tape, kv, WEFT_DIMS(B * T, 2 * D));
+    return attend(layer, tape, weft_slice(tape, qkv, 1, 0, D), weft_slice(tape, kv, 1, 0, D),
+                  weft_slice(tape, kv, 1, D, 2 * D), packed, offsets, false);
 }

@@ -35,25 +35,45 @@ weft_status weft_decoder_layer_init(weft_decoder_layer *layer, weft_params *para
     return weft_norm_layer_init(&layer->norm3, params, full[NORM3], D, config->norm);
 }
 
-weft_var weft_decoder_layer_apply(const weft_decoder_layer *layer, weft_tape *tape, weft_var x,
-                                  const weft_packed *packed, weft_var memory,
-                                  const weft_packed *memory_packed)
+/* With `step`, x is the next token of each sentence; else all tokens of the target. */
+static weft_var run(const weft_decoder_layer *layer, weft_tape *tape, weft_var x,
+                    const weft_packed *packed, weft_var memory_kv, weft_var memory_offsets,
+                    weft_var *step, weft_var step_offsets)
 {
     const weft_layer_config *config = &layer->config;
     weft_stream s = { x, x };
     if (config->pre_norm) s.x = weft_norm_layer_apply(&layer->norm1, tape, x);
 
     weft_scope_push(tape, "self_attn");
-    weft_var y = weft_attention_layer_self(&layer->self_attn, tape, s.x, packed, true);
+    weft_var y =
+        step ? weft_attention_layer_step(&layer->self_attn, tape, s.x, packed, step, step_offsets)
+             : weft_attention_layer_self(&layer->self_attn, tape, s.x, packed, true);
     weft_scope_pop(tape);
     s = weft_join(config, &layer->norm1, &layer->norm2, tape, s, y, packed->rows);
 
     weft_scope_push(tape, "multihead_attn");
-    y = weft_attention_layer_cross(&layer->multihead_attn, tape, s.x, packed, memory,
-                                   memory_packed);
+    y = weft_attention_layer_cross(&layer->multihead_attn, tape, s.x, packed, memory_kv,
+                                   memory_offsets);
     weft_scope_pop(tape);
     s = weft_join(config, &layer->norm2, &layer->norm3, tape, s, y, packed->rows);
 
     y = weft_feedforward(&layer->linear1, &layer->linear2, config, tape, s.x, packed->rows);
     return weft_join(config, &layer->norm3, NULL, tape, s, y, packed->rows).stream;
+}
+
+weft_var weft_decoder_layer_apply(const weft_decoder_layer *layer, weft_tape *tape, weft_var x,
+                                  const weft_packed *packed, weft_var memory,
+                                  const weft_packed *memory_packed)
+{
+    weft_scope_push(tape, "multihead_attn");
+    const weft_var kv = weft_attention_layer_memory(&layer->multihead_attn, tape, memory);
+    weft_scope_pop(tape);
+    return run(layer, tape, x, packed, kv, memory_packed->offsets, NULL, WEFT_NIL);
+}
+
+weft_var weft_decoder_layer_step(const weft_decoder_layer *layer, weft_tape *tape, weft_var x,
+                                 const weft_packed *packed, weft_var *past, weft_var past_offsets,
+                                 weft_var memory_kv, weft_var memory_offsets)
+{
+    return run(layer, tape, x, packed, memory_kv, memory_offsets, past, past_offsets);
 }

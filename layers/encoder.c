@@ -34,18 +34,33 @@ weft_status weft_encoder_layer_init(weft_encoder_layer *layer, weft_params *para
     return weft_norm_layer_init(&layer->norm2, params, norm2, D, config->norm);
 }
 
-weft_var weft_encoder_layer_apply(const weft_encoder_layer *layer, weft_tape *tape, weft_var x,
-                                  const weft_packed *packed, bool causal)
+/* With `step`, x is the next token of each sentence; else all tokens. */
+static weft_var run(const weft_encoder_layer *layer, weft_tape *tape, weft_var x,
+                    const weft_packed *packed, bool causal, weft_var *step, weft_var step_offsets)
 {
     const weft_layer_config *config = &layer->config;
     weft_stream s = { x, x };
     if (config->pre_norm) s.x = weft_norm_layer_apply(&layer->norm1, tape, x);
 
     weft_scope_push(tape, "self_attn");
-    weft_var y = weft_attention_layer_self(&layer->self_attn, tape, s.x, packed, causal);
+    weft_var y =
+        step ? weft_attention_layer_step(&layer->self_attn, tape, s.x, packed, step, step_offsets)
+             : weft_attention_layer_self(&layer->self_attn, tape, s.x, packed, causal);
     weft_scope_pop(tape);
     s = weft_join(config, &layer->norm1, &layer->norm2, tape, s, y, packed->rows);
 
     y = weft_feedforward(&layer->linear1, &layer->linear2, config, tape, s.x, packed->rows);
     return weft_join(config, &layer->norm2, NULL, tape, s, y, packed->rows).stream;
+}
+
+weft_var weft_encoder_layer_apply(const weft_encoder_layer *layer, weft_tape *tape, weft_var x,
+                                  const weft_packed *packed, bool causal)
+{
+    return run(layer, tape, x, packed, causal, NULL, WEFT_NIL);
+}
+
+weft_var weft_encoder_layer_step(const weft_encoder_layer *layer, weft_tape *tape, weft_var x,
+                                 const weft_packed *packed, weft_var *past, weft_var past_offsets)
+{
+    return run(layer, tape, x, packed, true, past, past_offsets);
 }

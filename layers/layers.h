@@ -79,10 +79,16 @@ weft_status weft_attention_layer_init(weft_attention_layer *layer, weft_params *
 /** Self-attention of x [N, D]: one product gives q, k and v, which are read as its columns. */
 weft_var weft_attention_layer_self(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
                                    const weft_packed *packed, bool causal);
-/** Attention of x [N, D] to the memory [M, D] of the encoder, sentence by sentence. */
+/** Keys and values of the encoder's output [M, D], side by side: [M, 2D]. */
+weft_var weft_attention_layer_memory(const weft_attention_layer *layer, weft_tape *tape,
+                                     weft_var memory);
+/** Attention of x [N, D] to keys and values [M, 2D] whose sentences begin at offsets [B+1]. */
 weft_var weft_attention_layer_cross(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
-                                    const weft_packed *packed, weft_var memory,
-                                    const weft_packed *memory_packed);
+                                    const weft_packed *packed, weft_var kv, weft_var offsets);
+/** Self-attention of one further token a sentence, x [B, D], to all so far. *past: keys and values
+ *  [B, t, 2D] of the t tokens before (WEFT_NIL for none), then of t + 1; offsets [B+1]: b (t + 1). */
+weft_var weft_attention_layer_step(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
+                                   const weft_packed *packed, weft_var *past, weft_var offsets);
 
 /* ---- encoder and decoder layers (encoder.c, decoder.c) ------------------------------------------- */
 
@@ -111,6 +117,9 @@ weft_status weft_encoder_layer_init(weft_encoder_layer *layer, weft_params *para
                                     const weft_layer_config *config) WEFT_MUST_CHECK;
 weft_var weft_encoder_layer_apply(const weft_encoder_layer *layer, weft_tape *tape, weft_var x,
                                   const weft_packed *packed, bool causal);
+/** The causal layer for one further token a sentence: see weft_attention_layer_step. */
+weft_var weft_encoder_layer_step(const weft_encoder_layer *layer, weft_tape *tape, weft_var x,
+                                 const weft_packed *packed, weft_var *past, weft_var past_offsets);
 
 /* Masked self-attention, attention to the memory, feed-forward. */
 typedef struct weft_decoder_layer {
@@ -125,6 +134,10 @@ weft_status weft_decoder_layer_init(weft_decoder_layer *layer, weft_params *para
 weft_var weft_decoder_layer_apply(const weft_decoder_layer *layer, weft_tape *tape, weft_var x,
                                   const weft_packed *packed, weft_var memory,
                                   const weft_packed *memory_packed);
+/** For one further token a sentence: see weft_attention_layer_step and _memory. */
+weft_var weft_decoder_layer_step(const weft_decoder_layer *layer, weft_tape *tape, weft_var x,
+                                 const weft_packed *packed, weft_var *past, weft_var past_offsets,
+                                 weft_var memory_kv, weft_var memory_offsets);
 
 /* ---- the whole model (transformer.c) -------------------------------------------------------------- */
 
@@ -167,6 +180,20 @@ weft_var weft_transformer_encode(const weft_transformer *model, weft_tape *tape,
 weft_var weft_transformer_decode(const weft_transformer *model, weft_tape *tape,
                                  const weft_tokens *target, weft_var memory,
                                  const weft_tokens *source);
+/* What the decoder keeps of the tokens it has read, layer by layer, so that the next one of each of
+ * B sentences (all equally long so far) costs one row a sentence. */
+typedef struct weft_past {
+    weft_var self[WEFT_MAX_LAYERS]; /* keys and values of t tokens [B, t, 2D]; WEFT_NIL for t = 0 */
+    weft_var self_offsets;          /* int32 [B+1]: b (t + 1) */
+    weft_var memory[WEFT_MAX_LAYERS]; /* of the encoder's output [M, 2D]; unused without encoder */
+    weft_var memory_offsets;          /* int32 [B+1]: the source's */
+} weft_past;
+/** Fill past->memory from the encoder's output. */
+void weft_transformer_memory(const weft_transformer *model, weft_tape *tape, weft_var memory,
+                             weft_past *past);
+/** The decoder's output [B, D] for `next`, one token a sentence; past->self becomes that of t + 1. */
+weft_var weft_transformer_step(const weft_transformer *model, weft_tape *tape,
+                               const weft_tokens *next, weft_past *past);
 /** Logits [N, V] of decoder outputs. */
 weft_var weft_transformer_logits(const weft_transformer *model, weft_tape *tape, weft_var x);
 /** The sum over all target tokens of the label-smoothed cross-entropy (divide by their number), and

@@ -121,17 +121,29 @@ static weft_var encode(const weft_transformer *model, weft_tape *tape, const wef
     return x;
 }
 
+/* One layer over all tokens of the target, or over the next of each sentence where there is a past. */
+static weft_var decoder_layer(const weft_transformer *model, int i, weft_tape *tape, weft_var x,
+                              const weft_packed *target, weft_var memory, const weft_packed *source,
+                              weft_past *past)
+{
+    if (model->config.decoder_only)
+        return past ? weft_encoder_layer_step(&model->encoder[i], tape, x, target, &past->self[i],
+                                              past->self_offsets)
+                    : weft_encoder_layer_apply(&model->encoder[i], tape, x, target, true);
+    return past ? weft_decoder_layer_step(&model->decoder[i], tape, x, target, &past->self[i],
+                                          past->self_offsets, past->memory[i], past->memory_offsets)
+                : weft_decoder_layer_apply(&model->decoder[i], tape, x, target, memory, source);
+}
+
 static weft_var decode(const weft_transformer *model, weft_tape *tape, const weft_packed *target,
-                       weft_var memory, const weft_packed *source)
+                       weft_var memory, const weft_packed *source, weft_past *past)
 {
     const weft_transformer_config *config = &model->config;
     weft_scope_push(tape, "decoder");
     weft_var x = embed(model, tape, model->tgt_embed, &model->tgt_position, target);
     for (int i = 0; i < config->decoder_layers; i++) {
         weft_scope_push(tape, "layers.%d", i);
-        x = config->decoder_only
-                ? weft_encoder_layer_apply(&model->encoder[i], tape, x, target, true)
-                : weft_decoder_layer_apply(&model->decoder[i], tape, x, target, memory, source);
+        x = decoder_layer(model, i, tape, x, target, memory, source, past);
         weft_scope_pop(tape);
     }
     if (config->final_norm) x = weft_norm_layer_apply(&model->decoder_norm, tape, x);
@@ -151,9 +163,27 @@ weft_var weft_transformer_decode(const weft_transformer *model, weft_tape *tape,
                                  const weft_tokens *source)
 {
     const weft_packed packed = weft_packed_of(tape, target);
-    if (model->config.decoder_only) return decode(model, tape, &packed, WEFT_NIL, NULL);
+    if (model->config.decoder_only) return decode(model, tape, &packed, WEFT_NIL, NULL, NULL);
     const weft_packed packed_source = weft_packed_of(tape, source);
-    return decode(model, tape, &packed, memory, &packed_source);
+    return decode(model, tape, &packed, memory, &packed_source, NULL);
+}
+
+void weft_transformer_memory(const weft_transformer *model, weft_tape *tape, weft_var memory,
+                             weft_past *past)
+{
+    for (int i = 0; i < model->config.decoder_layers; i++) {
+        weft_scope_push(tape, "decoder.layers.%d.multihead_attn", i);
+        past->memory[i] =
+            weft_attention_layer_memory(&model->decoder[i].multihead_attn, tape, memory);
+        weft_scope_pop(tape);
+    }
+}
+
+weft_var weft_transformer_step(const weft_transformer *model, weft_tape *tape,
+                               const weft_tokens *next, weft_past *past)
+{
+    const weft_packed packed = weft_packed_of(tape, next);
+    return decode(model, tape, &packed, WEFT_NIL, NULL, past);
 }
 
 weft_var weft_transformer_logits(const weft_transformer *model, weft_tape *tape, weft_var x)
@@ -167,10 +197,10 @@ weft_var weft_transformer_loss(const weft_transformer *model, weft_tape *tape,
     const weft_packed target = weft_packed_of(tape, &batch->target);
     weft_var x;
     if (model->config.decoder_only) {
-        x = decode(model, tape, &target, WEFT_NIL, NULL);
+        x = decode(model, tape, &target, WEFT_NIL, NULL, NULL);
     } else {
         const weft_packed source = weft_packed_of(tape, &batch->source);
-        x = decode(model, tape, &target, encode(model, tape, &source), &source);
+        x = decode(model, tape, &target, encode(model, tape, &source), &source, NULL);
     }
     const weft_var labels = weft_constant_int(tape, WEFT_DIMS(batch->target.N), batch->labels);
     weft_scope_push(tape, "generator");

@@ -1,0 +1,156 @@
+/* reader.c - reading one token a sentence at a time, with the keys and values of those before.
+ *
+ * A step enters them into its tape as constants and takes the longer ones out again. These copies
+ * are small beside the step: attention has to read the same numbers once more anyway. */
+#include "train/decode_internal.h"
+
+#include <string.h>
+
+weft_status weft_decode_check(const char *function, const weft_transformer *model,
+                              const weft_tape *tape, bool decoder_only)
+{
+    if (model->config.decoder_only != decoder_only)
+        return weft_error(WEFT_ERR_STATE, "%s: the model has %s encoder", function,
+                          decoder_only ? "an" : "no");
+    if (!(weft_tape_flags(tape) & WEFT_NO_GRAD) || (weft_tape_flags(tape) & WEFT_DRY))
+        return weft_error(WEFT_ERR_STATE,
+                          "%s: the tape must be made with WEFT_NO_GRAD and without WEFT_DRY",
+                          function);
+    return WEFT_OK;
+}
+
+static int64_t kv_width(const weft_reader *reader) { return 2 * reader->model->config.layer.D; }
+
+weft_status weft_reader_init(weft_reader *reader, const weft_transformer *model, weft_tape *tape,
+                             int64_t B)
+{
+    *reader = (weft_reader){ .model = model, .tape = tape, .B = B };
+    const size_t n = (size_t)B + 1;
+    reader->memory_offsets = weft_alloc(n, sizeof(int32_t));
+    reader->offsets = weft_alloc(n, sizeof(int32_t));
+    reader->self_offsets = weft_alloc(n, sizeof(int32_t));
+    reader->rows = weft_alloc(n, 2 * sizeof(int32_t));
+    if (!reader->memory_offsets || !reader->offsets || !reader->self_offsets || !reader->rows)
+        return WEFT_ERR_MEMORY;
+    for (int64_t b = 0; b <= B; b++) reader->offsets[b] = (int32_t)b;
+    return WEFT_OK;
+}
+
+void weft_reader_free(weft_reader *reader)
+{
+    for (int i = 0; i < WEFT_MAX_LAYERS; i++) {
+        weft_free(reader->self[i]);
+        weft_free(reader->memory[i]);
+    }
+    weft_free(reader->memory_offsets);
+    weft_free(reader->offsets);
+    weft_free(reader->self_offsets);
+    weft_free(reader->rows);
+    *reader = (weft_reader){ 0 };
+}
+
+weft_status weft_reader_encode(weft_reader *reader, const weft_tokens *source)
+{
+    weft_tape *const tape = reader->tape;
+    weft_tape_reset(tape);
+    const weft_var memory = weft_transformer_encode(reader->model, tape, source);
+    weft_transformer_memory(reader->model, tape, memory, &reader->past);
+    if (weft_tape_status(tape) != WEFT_OK) return weft_tape_status(tape);
+    const size_t n = (size_t)(source->N * kv_width(reader));
+    for (int i = 0; i < reader->model->config.decoder_layers; i++) {
+        reader->memory[i] = weft_alloc(n, sizeof(weft_real));
+        if (!reader->memory[i]) return WEFT_ERR_MEMORY;
+        memcpy(reader->memory[i], weft_value(tape, reader->past.memory[i]).real,
+               n * sizeof(weft_real));
+    }
+    memcpy(reader->memory_offsets, source->offsets, ((size_t)source->B + 1) * sizeof(int32_t));
+    return WEFT_OK;
+}
+
+/* What earlier steps have left, on the tape of this one. */
+static void enter_past(weft_reader *reader)
+{
+    weft_tape *const tape = reader->tape;
+    const weft_transformer_config *config = &reader->model->config;
+    const int64_t B = reader->B, t = reader->t, W = kv_width(reader);
+    for (int64_t b = 0; b <= B; b++) reader->self_offsets[b] = (int32_t)(b * (t + 1));
+    reader->past = (weft_past){ .self_offsets = weft_constant_int(tape, WEFT_DIMS(B + 1),
+                                                                  reader->self_offsets) };
+    for (int i = 0; i < config->decoder_layers && t > 0; i++)
+        reader->past.self[i] = weft_constant(tape, WEFT_DIMS(B, t, W), reader->self[i]);
+    if (config->decoder_only) return;
+    const int64_t M = reader->memory_offsets[B];
+    reader->past.memory_offsets = weft_constant_int(tape, WEFT_DIMS(B + 1), reader->memory_offsets);
+    for (int i = 0; i < config->decoder_layers; i++)
+        reader->past.memory[i] = weft_constant(tape, WEFT_DIMS(M, W), reader->memory[i]);
+}
+
+weft_var weft_reader_step(weft_reader *reader, const int32_t *ids)
+{
+    weft_tape *const tape = reader->tape;
+    weft_tape_reset(tape);
+    if (reader->B * (reader->t + 1) > INT32_MAX) {
+        weft_tape_fail(tape, WEFT_ERR_OVERFLOW, "decoding: %lld sentences of %lld tokens",
+                       (long long)reader->B, (long long)reader->t + 1);
+        return WEFT_NIL;
+    }
+    enter_past(reader);
+    for (int64_t b = 0; b < reader->B; b++) {
+        reader->rows[2 * b] = (int32_t)b;
+        reader->rows[2 * b + 1] = (int32_t)reader->t;
+    }
+    const weft_tokens next = { reader->B, reader->B, ids, reader->offsets, reader->rows };
+    const weft_var x = weft_transformer_step(reader->model, tape, &next, &reader->past);
+    return weft_transformer_logits(reader->model, tape, x);
+}
+
+/* Room for `need` elements in each of self[], growing by halves. Their contents may be lost. */
+static weft_status make_room(weft_reader *reader, int64_t need)
+{
+    if (need <= reader->self_room) return WEFT_OK;
+    const int64_t room = need + need / 2;
+    reader->self_room = 0;
+    for (int i = 0; i < reader->model->config.decoder_layers; i++) {
+        weft_free(reader->self[i]);
+        reader->self[i] = weft_alloc((size_t)room, sizeof(weft_real));
+        if (!reader->self[i]) return WEFT_ERR_MEMORY;
+    }
+    reader->self_room = room;
+    return WEFT_OK;
+}
+
+static void keep_memory(weft_reader *reader, int64_t n, const int32_t *keep)
+{
+    const size_t row_bytes = (size_t)kv_width(reader) * sizeof(weft_real);
+    int32_t *const offsets = reader->memory_offsets;
+    int32_t to = 0;
+    for (int64_t k = 0; k < n; k++) {
+        const int32_t from = offsets[keep[k]], n_rows = offsets[keep[k] + 1] - from;
+        for (int i = 0; i < reader->model->config.decoder_layers && to != from; i++)
+            memmove((char *)reader->memory[i] + (size_t)to * row_bytes,
+                    (char *)reader->memory[i] + (size_t)from * row_bytes,
+                    (size_t)n_rows * row_bytes);
+        offsets[k] = to; /* k <= keep[k]: what is still to be read lies behind */
+        to += n_rows;
+    }
+    offsets[n] = to;
+}
+
+weft_status weft_reader_keep(weft_reader *reader, int64_t n, const int32_t *keep)
+{
+    const int64_t size = (reader->t + 1) * kv_width(reader); /* of a sentence */
+    const weft_status status = make_room(reader, n * size);
+    if (status != WEFT_OK) return status;
+    for (int i = 0; i < reader->model->config.decoder_layers; i++) {
+        const weft_real *const kv = weft_value(reader->tape, reader->past.self[i]).real;
+        for (int64_t k = 0; k < n; k++)
+            memcpy(reader->self[i] + k * size, kv + keep[k] * size,
+                   (size_t)size * sizeof(weft_real));
+    }
+    if (!reader->model->config.decoder_only && n < reader->B) keep_memory(reader, n, keep);
+    reader->B = n;
+    reader->t++;
+    return WEFT_OK;
+}
+
+void weft_reader_rewind(weft_reader *reader) { reader->t = 0; }
