@@ -1,0 +1,22 @@
+/* dataset.h - the texts and vocabularies that a configuration names. */
+#ifndef WEFT_TRAIN_DATASET_H
+#define WEFT_TRAIN_DATASET_H
+
+#include "../data/data.h"
+#include "config.h"
+
+typedef enum weft_part { WEFT_PART_TRAIN, WEFT_PART_VALID, WEFT_PART_TEST } weft_part;
+
+/** Read one part, not encoded: files (pairs; for a decoder-only model running text), or examples of
+ *  the task. A task has no part of its own for the test: it is that of validation, held out from
+ *  training. *corpus = NULL where the configuration names none. Errors name file and line. */
+weft_status weft_dataset_read(const weft_config *config, weft_part part,
+                              weft_corpus **corpus) WEFT_MUST_CHECK;
+
+/** Build the vocabularies from the training text, as data.vocab and its neighbours say (a task says
+ *  itself what its tokens are). One for both languages: *target = *source. A decoder-only model:
+ *  *source = NULL. */
+weft_status weft_dataset_vocabs(const weft_config *config, const weft_corpus *train,
+                                weft_vocab **source, weft_vocab **target) WEFT_MUST_CHECK;
+
+#endif

@@ -1,0 +1,167 @@
+/* model.c - from a configuration, or from a checkpoint, to a model. */
+#include "train/model.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+static weft_init init_of(const weft_config *config)
+{
+    if (config->model.init == WEFT_CONFIG_NORMAL) return (weft_init){ WEFT_INIT_NORMAL, 0.02, 0 };
+    return (weft_init){ .kind = WEFT_INIT_XAVIER_UNIFORM };
+}
+
+static weft_transformer_config transformer_config(const weft_config *config, int64_t source_V,
+                                                  int64_t target_V)
+{
+    static const weft_tie ties[] = { [WEFT_CONFIG_TIE_NONE] = WEFT_TIE_NONE,
+                                     [WEFT_CONFIG_TIE_TARGET] = WEFT_TIE_TARGET,
+                                     [WEFT_CONFIG_TIE_ALL] = WEFT_TIE_ALL };
+    const weft_layer_config layer = {
+        .D = config->model.d_model,
+        .F = config->model.ffn,
+        .heads = (int)config->model.heads,
+        .pre_norm = config->model.norm == WEFT_CONFIG_PRE_NORM,
+        .norm = { config->model.norm_kind, config->model.norm_eps },
+        .activation = config->model.activation,
+        .dropout = config->model.dropout,
+        .attention_dropout = config->model.attention_dropout,
+        .activation_dropout = config->model.activation_dropout,
+        .init = init_of(config),
+        .init_stacked = config->model.init == WEFT_CONFIG_XAVIER_STACKED,
+    };
+    return (weft_transformer_config){
+        .decoder_only = config->model.kind == WEFT_CONFIG_DECODER_ONLY,
+        .layer = layer,
+        .encoder_layers = (int)config->model.encoder_layers,
+        .decoder_layers = (int)config->model.decoder_layers,
+        .source_V = source_V,
+        .target_V = target_V,
+        .tie = ties[config->model.tie],
+        .final_norm = config->model.final_norm,
+        .no_embed_scale = !config->model.embed_scale,
+        .position = config->model.position == WEFT_CONFIG_LEARNED ? WEFT_POSITION_LEARNED
+                                                                  : WEFT_POSITION_SINUSOIDAL,
+        .max_positions = config->model.max_positions,
+        .embedding_std = config->model.init == WEFT_CONFIG_NORMAL ? 0.02 : 0,
+        .label_smoothing = config->train.label_smoothing,
+    };
+}
+
+weft_status weft_model_new(const weft_config *config, weft_vocab *source, weft_vocab *target,
+                           weft_model **model)
+{
+    *model = NULL;
+    weft_model *made = weft_alloc(1, sizeof *made);
+    if (!made) return WEFT_ERR_MEMORY;
+    made->config = *config;
+    made->params = weft_params_new((uint64_t)config->train.seed);
+    weft_status status = made->params ? WEFT_OK : WEFT_ERR_MEMORY;
+    if (status == WEFT_OK) {
+        const weft_transformer_config shape = transformer_config(
+            config, source ? weft_vocab_size(source) : 0, weft_vocab_size(target));
+        status = weft_transformer_init(&made->transformer, made->params, &shape);
+    }
+    if (status != WEFT_OK) {
+        weft_model_free(made);
+        return status;
+    }
+    made->source_vocab = source;
+    made->target_vocab = target;
+    *model = made;
+    return WEFT_OK;
+}
+
+void weft_model_free(weft_model *model)
+{
+    if (!model) return;
+    if (model->source_vocab != model->target_vocab) weft_vocab_free(model->source_vocab);
+    weft_vocab_free(model->target_vocab);
+    weft_params_free(model->params);
+    weft_free(model);
+}
+
+/* A vocabulary in a checkpoint. */
+static weft_status read_vocab(const weft_checkpoint_file *file, const char *name,
+                              weft_vocab **vocab)
+{
+    char *text = NULL;
+    weft_status status = weft_checkpoint_get_text(file, name, &text);
+    if (status == WEFT_OK) status = weft_vocab_parse(text, name, vocab);
+    weft_free(text);
+    return status;
+}
+
+static weft_status read_config(const weft_checkpoint_file *file, weft_config *config)
+{
+    char *text = NULL;
+    weft_config_init(config);
+    weft_status status = weft_checkpoint_get_text(file, "config", &text);
+    if (status == WEFT_OK) status = weft_config_parse(config, text, "configuration");
+    weft_free(text);
+    return status;
+}
+
+weft_status weft_model_read(const weft_checkpoint_file *file, weft_model **model)
+{
+    weft_config config;
+    weft_vocab *source = NULL, *target = NULL;
+    weft_model *made = NULL;
+    *model = NULL;
+    weft_status status = read_config(file, &config);
+    if (status == WEFT_OK) status = read_vocab(file, "target_vocab", &target);
+    if (status == WEFT_OK && config.model.kind == WEFT_CONFIG_ENCODER_DECODER) {
+        if (config.data.joint_vocab) {
+            source = target;
+        } else {
+            status = read_vocab(file, "source_vocab", &source);
+        }
+    }
+    if (status == WEFT_OK) status = weft_model_new(&config, source, target, &made);
+    if (status != WEFT_OK) {
+        if (source != target) weft_vocab_free(source);
+        weft_vocab_free(target);
+    }
+    if (status == WEFT_OK) status = weft_checkpoint_load_params(file, made->params);
+    if (status != WEFT_OK) {
+        weft_model_free(made);
+        const char *path = weft_store_path(weft_checkpoint_store(file));
+        return weft_error_prefix(status, "%s: ", path);
+    }
+    *model = made;
+    return WEFT_OK;
+}
+
+static bool is_there(const char *path, bool *folder)
+{
+    struct stat about;
+    if (stat(path, &about) != 0) return false;
+    *folder = S_ISDIR(about.st_mode);
+    return true;
+}
+
+weft_status weft_model_load(const char *path, weft_model **model)
+{
+    enum { PATH_BYTES = 4096 };
+    char inside[PATH_BYTES];
+    bool folder = false;
+    *model = NULL;
+    if (!is_there(path, &folder))
+        return weft_error(WEFT_ERR_INPUT, "%s: there is no such folder or file", path);
+    if (folder) {
+        static const char *const names[] = { "best.h5", "checkpoint.h5" };
+        bool found = false, unused;
+        for (size_t i = 0; i < 2 && !found; i++) {
+            const int n = snprintf(inside, sizeof inside, "%s/%s", path, names[i]);
+            if (n >= PATH_BYTES)
+                return weft_error(WEFT_ERR_INPUT, "%s: the path is too long", path);
+            found = is_there(inside, &unused);
+        }
+        if (!found) return weft_error(WEFT_ERR_INPUT, "%s: there is no checkpoint in it", path);
+        path = inside;
+    }
+    weft_checkpoint_file *file = NULL;
+    weft_status status = weft_checkpoint_open(path, &file);
+    if (status == WEFT_OK) status = weft_model_read(file, model);
+    weft_checkpoint_close(file);
+    return status;
+}

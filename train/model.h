@@ -1,0 +1,29 @@
+/* model.h - a Transformer with all that belongs to it: configuration, vocabularies, parameters. */
+#ifndef WEFT_TRAIN_MODEL_H
+#define WEFT_TRAIN_MODEL_H
+
+#include "../data/data.h"
+#include "../layers/layers.h"
+#include "config.h"
+
+typedef struct weft_model {
+    weft_config config;       /* without paths where it was loaded */
+    weft_vocab *source_vocab; /* NULL for a decoder-only model */
+    weft_vocab *target_vocab; /* one for both languages: the same object */
+    weft_params *params;
+    weft_transformer transformer;
+} weft_model;
+
+/** A model with initial values, keyed by train.seed. On success it owns the vocabularies; after an
+ *  error the caller still does. `source` is NULL for a decoder-only model, and may be `target`. */
+weft_status weft_model_new(const weft_config *config, weft_vocab *source, weft_vocab *target,
+                           weft_model **model) WEFT_MUST_CHECK;
+void weft_model_free(weft_model *model); /* NULL is allowed */
+
+/** The model of a checkpoint file, or of a folder that `weft train` wrote: its best.h5 where there
+ *  is one, else its checkpoint.h5. WEFT_ERR_INPUT: there is none; WEFT_ERR_FORMAT: it is damaged. */
+weft_status weft_model_load(const char *path, weft_model **model) WEFT_MUST_CHECK;
+/** The same from an open checkpoint. */
+weft_status weft_model_read(const weft_checkpoint_file *file, weft_model **model) WEFT_MUST_CHECK;
+
+#endif
