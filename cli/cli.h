@@ -21,5 +21,6 @@ int weft_cli_fail(const char *command, weft_status status);
 int weft_cli_bench(int argc, char **argv);
 int weft_cli_gradcheck(int argc, char **argv);
 int weft_cli_score(int argc, char **argv);
+int weft_cli_train(int argc, char **argv);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 static const weft_cli_subcommand subcommands[] = {
+    { "train", weft_cli_train, "train a model, or go on with a run" },
     { "score", weft_cli_score, "BLEU, chrF or exact match of hypotheses against references" },
     { "gradcheck", weft_cli_gradcheck, "are the gradients of the operations right?" },
     { "bench", weft_cli_bench, "how fast parts of weft run on this machine" },

@@ -80,43 +80,54 @@ void weft_model_free(weft_model *model)
     weft_free(model);
 }
 
-/* A vocabulary in a checkpoint. */
+enum { PATH_BYTES = 4096 };
+
+/* "DIR/checkpoint.h5, source_vocab": the name of a text in messages. */
+static const char *text_name(const weft_checkpoint_file *file, const char *name,
+                             char buf[PATH_BYTES])
+{
+    snprintf(buf, PATH_BYTES, "%s, %s", weft_store_path(weft_checkpoint_store(file)), name);
+    return buf;
+}
+
 static weft_status read_vocab(const weft_checkpoint_file *file, const char *name,
                               weft_vocab **vocab)
 {
-    char *text = NULL;
+    char *text = NULL, buf[PATH_BYTES];
     weft_status status = weft_checkpoint_get_text(file, name, &text);
-    if (status == WEFT_OK) status = weft_vocab_parse(text, name, vocab);
+    if (status == WEFT_OK) status = weft_vocab_parse(text, text_name(file, name, buf), vocab);
     weft_free(text);
     return status;
 }
 
-static weft_status read_config(const weft_checkpoint_file *file, weft_config *config)
+weft_status weft_model_config(const weft_checkpoint_file *file, weft_config *config)
 {
-    char *text = NULL;
+    char *text = NULL, buf[PATH_BYTES];
     weft_config_init(config);
     weft_status status = weft_checkpoint_get_text(file, "config", &text);
-    if (status == WEFT_OK) status = weft_config_parse(config, text, "configuration");
+    if (status == WEFT_OK) status = weft_config_parse(config, text, text_name(file, "config", buf));
     weft_free(text);
     return status;
 }
 
-weft_status weft_model_read(const weft_checkpoint_file *file, weft_model **model)
+weft_status weft_model_read(const weft_checkpoint_file *file, const weft_config *config,
+                            weft_model **model)
 {
-    weft_config config;
+    weft_config own;
     weft_vocab *source = NULL, *target = NULL;
     weft_model *made = NULL;
     *model = NULL;
-    weft_status status = read_config(file, &config);
+    weft_status status = config ? WEFT_OK : weft_model_config(file, &own);
+    if (!config) config = &own;
     if (status == WEFT_OK) status = read_vocab(file, "target_vocab", &target);
-    if (status == WEFT_OK && config.model.kind == WEFT_CONFIG_ENCODER_DECODER) {
-        if (config.data.joint_vocab) {
+    if (status == WEFT_OK && config->model.kind == WEFT_CONFIG_ENCODER_DECODER) {
+        if (config->data.joint_vocab) {
             source = target;
         } else {
             status = read_vocab(file, "source_vocab", &source);
         }
     }
-    if (status == WEFT_OK) status = weft_model_new(&config, source, target, &made);
+    if (status == WEFT_OK) status = weft_model_new(config, source, target, &made);
     if (status != WEFT_OK) {
         if (source != target) weft_vocab_free(source);
         weft_vocab_free(target);
@@ -124,8 +135,7 @@ weft_status weft_model_read(const weft_checkpoint_file *file, weft_model **model
     if (status == WEFT_OK) status = weft_checkpoint_load_params(file, made->params);
     if (status != WEFT_OK) {
         weft_model_free(made);
-        const char *path = weft_store_path(weft_checkpoint_store(file));
-        return weft_error_prefix(status, "%s: ", path);
+        return status;
     }
     *model = made;
     return WEFT_OK;
@@ -141,7 +151,6 @@ static bool is_there(const char *path, bool *folder)
 
 weft_status weft_model_load(const char *path, weft_model **model)
 {
-    enum { PATH_BYTES = 4096 };
     char inside[PATH_BYTES];
     bool folder = false;
     *model = NULL;
@@ -161,7 +170,7 @@ weft_status weft_model_load(const char *path, weft_model **model)
     }
     weft_checkpoint_file *file = NULL;
     weft_status status = weft_checkpoint_open(path, &file);
-    if (status == WEFT_OK) status = weft_model_read(file, model);
+    if (status == WEFT_OK) status = weft_model_read(file, NULL, model);
     weft_checkpoint_close(file);
     return status;
 }

@@ -1,0 +1,308 @@
+/* train.c - `weft train`: make a folder, train into it, show what was learnt. */
+#include "cli/cli.h"
+#include "cli/options.h"
+#include "data/file_internal.h"
+#include "data/tasks.h"
+#include "train/dataset.h"
+#include "train/loop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { PATH_BYTES = 4096 };
+
+typedef struct arguments {
+    const char *config, *task, *resume, *out;
+    weft_cli_texts set;
+    int64_t threads;
+} arguments;
+
+/* A small model that learns any of the tasks in minutes: what --task starts from. */
+static const char task_config[] = "[model]\n"
+                                  "d_model = 128\n"
+                                  "ffn = 256\n"
+                                  "heads = 4\n"
+                                  "encoder_layers = 2\n"
+                                  "decoder_layers = 2\n"
+                                  "dropout = 0\n"
+                                  "[train]\n"
+                                  "max_updates = 3000\n"
+                                  "batch_tokens = 2000\n"
+                                  "label_smoothing = 0\n"
+                                  "validate_every = 500\n"
+                                  "checkpoint_every = 500\n"
+                                  "max_decode_length = 40\n"
+                                  "target_exact = 100\n"
+                                  "[optim]\n"
+                                  "lr = 0.002\n"
+                                  "schedule = cosine\n"
+                                  "warmup = 200\n";
+
+static volatile sig_atomic_t signal_seen;
+
+static void on_signal(int number) { signal_seen = number; }
+
+/* The first signal ends the run after the present update, a second one ends the program. */
+static void catch_signals(void)
+{
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* ---- the configuration -------------------------------------------------------------------------- */
+
+static weft_status join(const char *dir, const char *name, char path[PATH_BYTES])
+{
+    if (snprintf(path, PATH_BYTES, "%s/%s", dir, name) < PATH_BYTES) return WEFT_OK;
+    return weft_error(WEFT_ERR_INPUT, "%s: the path is too long", dir);
+}
+
+static weft_status read_config(const arguments *args, weft_config *config)
+{
+    char path[PATH_BYTES];
+    weft_status status = WEFT_OK;
+    weft_config_init(config);
+    if (args->config) {
+        status = weft_config_read(config, args->config);
+    } else if (args->resume) {
+        status = join(args->resume, "config.ini", path);
+        if (status == WEFT_OK) status = weft_config_read(config, path);
+    } else {
+        const weft_task *task = weft_task_find(args->task);
+        if (!task) return WEFT_ERR_INPUT;
+        status = weft_config_parse(config, task_config, "--task");
+        snprintf(config->data.task, sizeof config->data.task, "%s", task->name);
+        config->data.train_size = task->n_train;
+        config->data.valid_size = task->n_held_out;
+    }
+    for (int i = 0; i < args->set.n && status == WEFT_OK; i++)
+        status = weft_config_set(config, args->set.text[i]);
+    return status == WEFT_OK ? weft_config_check(config) : status;
+}
+
+/* ---- the folder --------------------------------------------------------------------------------- */
+
+/* out/NAME after the task or the configuration's file. */
+static void default_folder(const arguments *args, char path[PATH_BYTES])
+{
+    const char *name = args->config ? args->config : args->task;
+    const char *slash = strrchr(name, '/');
+    if (slash) name = slash + 1;
+    const char *dot = args->config ? strrchr(name, '.') : NULL;
+    const int n = dot && dot > name ? (int)(dot - name) : (int)strlen(name);
+    snprintf(path, PATH_BYTES, "out/%.*s", n, name);
+}
+
+static weft_status check_new(const char *dir)
+{
+    struct stat about;
+    if (lstat(dir, &about) != 0) return WEFT_OK;
+    return weft_error(
+        WEFT_ERR_INPUT,
+        "%s exists already: name another folder with --out, or go on with --resume %s", dir, dir);
+}
+
+/* The folder and those above it. */
+static weft_status make_folder(const char *dir)
+{
+    char path[PATH_BYTES];
+    weft_status status = join(dir, "", path); /* "a/b/" */
+    for (char *p = path + 1; status == WEFT_OK && (p = strchr(p, '/')) != NULL; p++) {
+        *p = '\0';
+        if (mkdir(path, 0777) != 0 && errno != EEXIST)
+            status = weft_error(weft_file_status(errno), "%s: %s", path, strerror(errno));
+        *p = '/';
+    }
+    return status;
+}
+
+static weft_status write_config(const weft_config *config, const char *dir)
+{
+    char path[PATH_BYTES];
+    weft_status status = join(dir, "config.ini", path);
+    if (status != WEFT_OK) return status;
+    char *text = weft_config_text(config, true);
+    if (!text) return WEFT_ERR_MEMORY;
+    status = weft_file_replace(path, text, strlen(text), NULL, NULL);
+    weft_free(text);
+    return status;
+}
+
+static weft_status open_log(const char *dir, const weft_trainer *trainer, bool resume, FILE **log)
+{
+    char path[PATH_BYTES];
+    const weft_status status = join(dir, "log.jsonl", path);
+    if (status != WEFT_OK) return status;
+    *log = resume ? fopen(path, "r+") : NULL;
+    if (*log) return weft_log_resume(*log, weft_trainer_updates(trainer));
+    *log = fopen(path, "w+");
+    if (*log) return WEFT_OK;
+    return weft_error(weft_file_status(errno), "%s: %s", path, strerror(errno));
+}
+
+/* ---- afterwards: what has been learnt ------------------------------------------------------------ */
+
+typedef struct table {
+    int64_t n, every; /* of the corpus; each so-manieth is shown */
+    int64_t i;
+} table;
+
+static void show(const char *source, const char *reference, const char *hypothesis, void *user)
+{
+    table *t = user;
+    if (t->i++ % t->every != 0) return;
+    const char *mark = strcmp(reference, hypothesis) == 0 ? "=" : "!";
+    printf("  source      %s\n  reference   %s\n%s hypothesis  %s\n\n", source, reference, mark,
+           hypothesis);
+}
+
+/* Translate what was held out, with the model that `weft translate` would load. */
+static weft_status test(const weft_config *config, const char *dir, weft_validation *result)
+{
+    enum { N_SHOWN = 8 };
+    weft_corpus *corpus = NULL;
+    weft_model *model = NULL;
+    weft_tape *tape = NULL;
+    *result = (weft_validation){ 0 };
+    if (config->model.kind == WEFT_CONFIG_DECODER_ONLY) return WEFT_OK;
+    weft_status status = weft_dataset_read(config, WEFT_PART_TEST, &corpus);
+    if (status != WEFT_OK || !corpus) return status;
+    status = weft_model_load(dir, &model);
+    if (status == WEFT_OK)
+        status = weft_corpus_encode(corpus, model->source_vocab, model->target_vocab);
+    if (status == WEFT_OK && (tape = weft_tape_new(WEFT_NO_GRAD)) == NULL) status = WEFT_ERR_MEMORY;
+    if (status == WEFT_OK) {
+        table t = { .n = weft_corpus_size(corpus) };
+        t.every = (t.n + N_SHOWN - 1) / N_SHOWN;
+        printf("translations of held-out sentences\n\n");
+        status = weft_evaluate(model, tape, corpus, show, &t, result);
+    }
+    weft_tape_free(tape);
+    weft_model_free(model);
+    weft_corpus_free(corpus);
+    return status;
+}
+
+static weft_status report(const weft_config *config, const char *dir, int *exit_code)
+{
+    weft_validation result;
+    const weft_status status = test(config, dir, &result);
+    if (status != WEFT_OK || result.sentences == 0) return status;
+    const double exact = 100.0 * (double)result.n_exact / (double)result.sentences;
+    if (config->data.task[0] == '\0') printf("BLEU: %.2f\n", result.bleu);
+    printf("held-out exact match: %.2f %% (%lld of %lld)\n", exact, (long long)result.n_exact,
+           (long long)result.sentences);
+    if (exact < config->train.target_exact) *exit_code = WEFT_EXIT_NO;
+    return WEFT_OK;
+}
+
+/* ---- the command -------------------------------------------------------------------------------- */
+
+static weft_status train_into(weft_trainer *trainer, const arguments *args, const char *dir,
+                              int *exit_code)
+{
+    FILE *log = NULL;
+    weft_train_end end = WEFT_TRAIN_UPDATES;
+    const weft_config *config = &weft_trainer_model(trainer)->config;
+    weft_status status = args->resume ? WEFT_OK : make_folder(dir);
+    if (status == WEFT_OK) status = write_config(config, dir);
+    if (status == WEFT_OK) status = open_log(dir, trainer, args->resume != NULL, &log);
+    if (status == WEFT_OK) {
+        catch_signals();
+        const weft_train_run run = {
+            .dir = dir, .log = log, .progress = stderr, .stop = &signal_seen
+        };
+        status = weft_train(trainer, &run, &end);
+    }
+    if (log && fclose(log) != 0 && status == WEFT_OK)
+        status = weft_error(WEFT_ERR_IO, "%s/log.jsonl: %s", dir, strerror(errno));
+    if (status != WEFT_OK) return status;
+    if (end == WEFT_TRAIN_STOPPED) {
+        fprintf(stderr,
+                "stopped after update %lld, all is saved; to go on: weft train --resume %s\n",
+                (long long)weft_trainer_updates(trainer), dir);
+        *exit_code = signal_seen == SIGTERM ? WEFT_EXIT_TERMINATE : WEFT_EXIT_INTERRUPT;
+        return WEFT_OK;
+    }
+    return report(config, dir, exit_code);
+}
+
+static weft_status train(const arguments *args, int *exit_code)
+{
+    char dir[PATH_BYTES], path[PATH_BYTES];
+    weft_config config;
+    weft_trainer *trainer = NULL;
+    weft_status status = weft_threads_set((int)args->threads);
+    if (status == WEFT_OK) status = read_config(args, &config);
+    if (status != WEFT_OK) return status;
+    if (args->resume) {
+        snprintf(dir, sizeof dir, "%s", args->resume);
+        status = join(dir, "checkpoint.h5", path);
+        if (status == WEFT_OK) status = weft_trainer_resume(&config, path, &trainer);
+    } else {
+        if (args->out) {
+            snprintf(dir, sizeof dir, "%s", args->out);
+        } else {
+            default_folder(args, dir);
+        }
+        status = check_new(dir);
+        if (status == WEFT_OK) status = weft_trainer_new(&config, &trainer);
+    }
+    if (status == WEFT_OK) status = train_into(trainer, args, dir, exit_code);
+    weft_trainer_free(trainer);
+    return status;
+}
+
+static bool check_arguments(const arguments *args)
+{
+    const int n = (args->config != NULL) + (args->task != NULL) + (args->resume != NULL);
+    if (n != 1) {
+        fprintf(stderr,
+                "weft train: one of --config FILE, --task NAME and --resume DIR is needed\n");
+        return false;
+    }
+    if (args->resume && args->out) {
+        fprintf(stderr, "weft train: --resume goes on in its own folder, without --out\n");
+        return false;
+    }
+    return true;
+}
+
+int weft_cli_train(int argc, char **argv)
+{
+    arguments args = { 0 };
+    const weft_cli_option options[] = {
+        { "config", WEFT_CLI_TEXT, &args.config, "FILE", "what to train, see docs/configuration.md",
+          0, 0 },
+        { "task", WEFT_CLI_TEXT, &args.task, "NAME",
+          "a generated task: copy, reverse, sort, add, phrases", 0, 0 },
+        { "resume", WEFT_CLI_TEXT, &args.resume, "DIR", "go on with the run in that folder", 0, 0 },
+        { "set", WEFT_CLI_TEXTS, &args.set, "SECTION.KEY=VALUE",
+          "change the configuration; may be repeated", 0, 0 },
+        { "out", WEFT_CLI_TEXT, &args.out, "DIR", "new folder for the run; out/NAME", 0, 0 },
+        { "threads", WEFT_CLI_INTEGER, &args.threads, "N",
+          "threads; 0, as many as there are processors", 0, 256 },
+    };
+    const weft_cli_command command = {
+        .name = "train",
+        .synopsis = "--config FILE | --task NAME | --resume DIR [--set SECTION.KEY=VALUE]...\n"
+                    "                  [--out DIR] [--threads N]",
+        .summary =
+            "Train a Transformer. The folder gets config.ini, log.jsonl, checkpoint.h5 (the\n"
+            "last state) and best.h5 (the lowest validation loss). Ctrl-C finishes the\n"
+            "update, saves, and says how to go on.",
+        .options = options,
+        .n_options = sizeof options / sizeof *options,
+    };
+    int first_operand, exit_code = WEFT_EXIT_DONE;
+    if (!weft_cli_parse(&command, argc, argv, &first_operand, &exit_code)) return exit_code;
+    if (!check_arguments(&args)) return WEFT_EXIT_USE;
+    exit_code = WEFT_EXIT_DONE;
+    const weft_status status = train(&args, &exit_code);
+    return status == WEFT_OK ? exit_code : weft_cli_fail("train", status);
+}

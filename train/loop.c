@@ -1,0 +1,275 @@
+/* loop.c - a run: update after update until something ends it. */
+#include "train/loop_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <time.h>
+
+enum { PATH_BYTES = 4096 };
+
+/* A run on its way. */
+typedef struct loop {
+    weft_trainer *t;
+    const weft_train_run *run;
+    const weft_config *config;
+    weft_progress progress;
+    double begin_s;       /* what the clock said */
+    int64_t begin_update; /* when this process took over */
+    /* since the last line of the log */
+    double loss_sum;
+    int64_t line_tokens;
+    double shown_loss, tokens_per_s;
+    weft_train_step step;       /* the last */
+    int64_t validated, saved;   /* after this update; -1: not yet */
+    weft_validation validation; /* the last */
+} loop;
+
+static double now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static double elapsed_s(const loop *l) { return now_s() - l->begin_s; }
+
+static weft_status path_in(const loop *l, const char *name, char path[PATH_BYTES])
+{
+    if (snprintf(path, PATH_BYTES, "%s/%s", l->run->dir, name) < PATH_BYTES) return WEFT_OK;
+    return weft_error(WEFT_ERR_INPUT, "%s: the path is too long", l->run->dir);
+}
+
+static weft_status write_log(const loop *l, const char *event, int n, const weft_log_field fields[])
+{
+    return l->run->log ? weft_log_write(l->run->log, event, n, fields) : WEFT_OK;
+}
+#define LOG(l, event, ...)                                                                  \
+    write_log(l, event, sizeof((weft_log_field[]){ __VA_ARGS__ }) / sizeof(weft_log_field), \
+              (weft_log_field[]){ __VA_ARGS__ })
+
+/* ---- progress ----------------------------------------------------------------------------------- */
+
+/* Seconds left, by whichever limit comes first; -1: not known. */
+static double left_s(const loop *l, double elapsed)
+{
+    const int64_t n = l->config->train.max_updates, done = l->t->update - l->begin_update;
+    double left = -1;
+    if (n > 0 && done > 0) left = elapsed / (double)done * (double)(n - l->t->update);
+    if (l->config->train.max_minutes > 0) {
+        const double by_time = 60 * l->config->train.max_minutes - elapsed;
+        if (left < 0 || by_time < left) left = by_time;
+    }
+    return left < 0 && n > 0 && l->t->update >= n ? 0 : left;
+}
+
+static weft_progress_state state_of(const loop *l)
+{
+    const double elapsed = elapsed_s(l);
+    return (weft_progress_state){ .update = l->t->update,
+                                  .n_updates = l->config->train.max_updates,
+                                  .loss = l->shown_loss,
+                                  .tokens_per_s = l->tokens_per_s,
+                                  .elapsed_s = elapsed,
+                                  .left_s = left_s(l, elapsed) };
+}
+
+/* ---- what is done now and then ------------------------------------------------------------------ */
+
+static weft_status log_line(loop *l)
+{
+    int64_t epoch, batch;
+    weft_batches_position(l->t->batches, &epoch, &batch);
+    const double loss = l->loss_sum / (double)l->line_tokens;
+    l->loss_sum = 0;
+    l->line_tokens = 0;
+    return LOG(
+        l, "train", weft_log_integer("update", l->t->update), weft_log_integer("epoch", epoch),
+        weft_log_real("loss", loss), weft_log_real("lr", l->step.lr),
+        weft_log_real("gradient_norm", l->step.norm), weft_log_integer("tokens", l->t->tokens),
+        weft_log_real("tokens_per_s", l->tokens_per_s), weft_log_real("elapsed_s", elapsed_s(l)));
+}
+
+static weft_status save_as(loop *l, const char *name)
+{
+    char path[PATH_BYTES];
+    const weft_status status = path_in(l, name, path);
+    return status == WEFT_OK ? weft_trainer_save(l->t, path) : status;
+}
+
+static weft_status log_validation(loop *l, bool best)
+{
+    const weft_validation *v = &l->validation;
+    const double exact = v->sentences > 0 ? 100.0 * (double)v->n_exact / (double)v->sentences : NAN;
+    const double bleu = v->sentences > 0 ? v->bleu : NAN;
+    if (v->sentences > 0) {
+        weft_progress_note(&l->progress,
+                           "update %lld: validation loss %.4f, exact match %.1f %%, BLEU %.2f%s",
+                           (long long)l->t->update, v->loss, exact, bleu, best ? " (best)" : "");
+    } else {
+        weft_progress_note(&l->progress, "update %lld: validation loss %.4f, perplexity %.3f%s",
+                           (long long)l->t->update, v->loss, exp(v->loss), best ? " (best)" : "");
+    }
+    return LOG(l, "validation", weft_log_integer("update", l->t->update),
+               weft_log_real("loss", v->loss), weft_log_real("perplexity", exp(v->loss)),
+               weft_log_real("exact", exact), weft_log_real("bleu", bleu),
+               weft_log_bool("best", best), weft_log_real("elapsed_s", elapsed_s(l)));
+}
+
+static weft_status validate(loop *l)
+{
+    weft_status status = weft_trainer_validate(l->t, &l->validation);
+    if (status != WEFT_OK) return status;
+    const bool best = l->validation.loss < l->t->best_loss;
+    l->t->n_worse = best ? 0 : l->t->n_worse + 1;
+    if (best) l->t->best_loss = l->validation.loss;
+    l->validated = l->t->update;
+    status = log_validation(l, best);
+    return status == WEFT_OK && best ? save_as(l, "best.h5") : status;
+}
+
+/* With train.keep > 1: the last so many under names of their own. */
+static weft_status keep_numbered(loop *l)
+{
+    char name[64], path[PATH_BYTES];
+    const int64_t keep = l->config->train.keep, every = l->config->train.checkpoint_every;
+    if (keep < 2 || every == 0 || l->t->update % every != 0) return WEFT_OK;
+    snprintf(name, sizeof name, "checkpoint-%lld.h5", (long long)l->t->update);
+    weft_status status = save_as(l, name);
+    if (status != WEFT_OK || l->t->update <= keep * every) return status;
+    snprintf(name, sizeof name, "checkpoint-%lld.h5", (long long)(l->t->update - keep * every));
+    status = path_in(l, name, path);
+    if (status == WEFT_OK) (void)remove(path); /* may have been taken away */
+    return status;
+}
+
+static weft_status checkpoint(loop *l)
+{
+    const weft_status status = save_as(l, "checkpoint.h5");
+    if (status != WEFT_OK) return status;
+    l->saved = l->t->update;
+    return keep_numbered(l);
+}
+
+/* ---- the loop ------------------------------------------------------------------------------------ */
+
+static bool is_due(int64_t update, int64_t every) { return every > 0 && update % every == 0; }
+
+static bool is_stopped(const loop *l) { return l->run->stop && *l->run->stop != 0; }
+
+static bool has_ended(const loop *l, weft_train_end *end)
+{
+    const weft_config *config = l->config;
+    const bool fresh = l->validated == l->t->update && l->validation.sentences > 0;
+    const double wanted = config->train.target_exact / 100 * (double)l->validation.sentences;
+    if (is_stopped(l)) {
+        *end = WEFT_TRAIN_STOPPED;
+    } else if (config->train.target_exact > 0 && fresh && (double)l->validation.n_exact >= wanted) {
+        *end = WEFT_TRAIN_TARGET;
+    } else if (config->train.patience > 0 && l->t->n_worse >= config->train.patience) {
+        *end = WEFT_TRAIN_PATIENCE;
+    } else if (config->train.max_updates > 0 && l->t->update >= config->train.max_updates) {
+        *end = WEFT_TRAIN_UPDATES;
+    } else if (config->train.max_minutes > 0 && elapsed_s(l) >= 60 * config->train.max_minutes) {
+        *end = WEFT_TRAIN_TIME;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void account(loop *l, double seconds)
+{
+    l->loss_sum += l->step.loss * (double)l->step.tokens;
+    l->line_tokens += l->step.tokens;
+    /* Means over some twenty updates, so that the eye has something to rest on. */
+    const double fresh = l->t->update - l->begin_update > 1 ? 0.05 : 1;
+    const double speed = (double)l->step.tokens / seconds;
+    l->shown_loss += fresh * (l->step.loss - l->shown_loss);
+    l->tokens_per_s += fresh * (speed - l->tokens_per_s);
+    if (fresh == 1) l->shown_loss = l->step.loss;
+}
+
+static weft_status update(loop *l)
+{
+    const double begin_s = now_s();
+    weft_status status = weft_trainer_step(l->t, &l->step);
+    if (status != WEFT_OK) return status;
+    account(l, now_s() - begin_s);
+    const weft_progress_state state = state_of(l);
+    weft_progress_show(&l->progress, &state);
+    const int64_t u = l->t->update;
+    if (is_due(u, l->config->train.log_every)) status = log_line(l);
+    if (status == WEFT_OK && l->t->valid && is_due(u, l->config->train.validate_every))
+        status = validate(l);
+    if (status == WEFT_OK && is_due(u, l->config->train.checkpoint_every)) status = checkpoint(l);
+    return status;
+}
+
+static weft_status begin(loop *l)
+{
+    char path[PATH_BYTES];
+    const weft_trainer *t = l->t;
+    const weft_batches_limits limits = weft_batches_get_limits(t->batches);
+    weft_status status = path_in(l, "checkpoint.h5", path);
+    if (status == WEFT_OK) status = weft_checkpoint_remove_orphans(path);
+    if (status == WEFT_OK) status = path_in(l, "best.h5", path);
+    if (status == WEFT_OK) status = weft_checkpoint_remove_orphans(path);
+    if (status != WEFT_OK) return status;
+    if (t->other_numerics)
+        weft_progress_note(&l->progress, "the checkpoint was made with another kernel of matrix "
+                                         "products: the last digits will differ");
+    if (t->update > 0) return WEFT_OK;
+    weft_progress_note(&l->progress,
+                       "%lld parameters, vocabulary %lld, %lld items for training (%lld left out), "
+                       "%lld batches an epoch",
+                       (long long)weft_params_size(t->model->params),
+                       (long long)weft_vocab_size(t->model->target_vocab),
+                       (long long)weft_corpus_size(t->train), (long long)limits.dropped,
+                       (long long)weft_batches_count(t->batches));
+    status = LOG(l, "start", weft_log_integer("update", 0),
+                 weft_log_integer("parameters", weft_params_size(t->model->params)),
+                 weft_log_integer("vocabulary", weft_vocab_size(t->model->target_vocab)),
+                 weft_log_integer("train_items", weft_corpus_size(t->train)),
+                 weft_log_integer("left_out", limits.dropped),
+                 weft_log_integer("batches", weft_batches_count(t->batches)));
+    return status == WEFT_OK ? checkpoint(l) : status;
+}
+
+/* The last checkpoint comes before a validation that only the end has brought about: so a run that
+ * goes on from it is the same as one that never ended here. */
+static weft_status finish(loop *l, weft_train_end end)
+{
+    static const char *const reasons[] = { [WEFT_TRAIN_UPDATES] = "max_updates",
+                                           [WEFT_TRAIN_TIME] = "max_minutes",
+                                           [WEFT_TRAIN_TARGET] = "target_exact",
+                                           [WEFT_TRAIN_PATIENCE] = "patience",
+                                           [WEFT_TRAIN_STOPPED] = "stopped" };
+    weft_status status = WEFT_OK;
+    if (l->saved != l->t->update) status = checkpoint(l);
+    if (status == WEFT_OK && l->line_tokens > 0) status = log_line(l);
+    if (status == WEFT_OK && l->t->valid && end != WEFT_TRAIN_STOPPED &&
+        l->validated != l->t->update)
+        status = validate(l);
+    if (status != WEFT_OK) return status;
+    return LOG(l, "end", weft_log_integer("update", l->t->update),
+               weft_log_text("reason", reasons[end]), weft_log_real("elapsed_s", elapsed_s(l)));
+}
+
+weft_status weft_train(weft_trainer *trainer, const weft_train_run *run, weft_train_end *end)
+{
+    loop l = { .t = trainer,
+               .run = run,
+               .config = &trainer->model->config,
+               .begin_s = now_s(),
+               .begin_update = trainer->update,
+               .shown_loss = NAN,
+               .validated = -1,
+               .saved = trainer->update > 0 ? trainer->update : -1 };
+    weft_progress_init(&l.progress, run->progress);
+    weft_status status = begin(&l);
+    while (status == WEFT_OK && !has_ended(&l, end)) status = update(&l);
+    const weft_progress_state state = state_of(&l);
+    if (status == WEFT_OK) status = finish(&l, *end);
+    weft_progress_end(&l.progress, &state);
+    return status;
+}

@@ -1,0 +1,36 @@
+/* loop_internal.h - what the files of the training loop share. Not installed. */
+#ifndef WEFT_TRAIN_LOOP_INTERNAL_H
+#define WEFT_TRAIN_LOOP_INTERNAL_H
+
+#include "optim/optim.h"
+#include "train/dataset.h"
+#include "train/loop.h"
+
+struct weft_trainer {
+    weft_model *model;
+    weft_optimiser *optimiser;
+    weft_schedule schedule;
+    weft_corpus *train, *valid, *sample; /* sample: the part of `valid` that is translated */
+    weft_batches *batches, *valid_batches;
+    weft_tape *tape, *valid_tape;
+    int64_t update, tokens; /* made; target tokens seen */
+    double best_loss;       /* of all validations; infinite before the first */
+    int64_t n_worse;        /* validations since */
+    bool other_numerics;    /* the checkpoint was made with another kernel */
+};
+
+/** The gradient of one batch, added to the parameters'; its summed loss in *loss. */
+weft_status weft_trainer_gradient(weft_trainer *trainer, const weft_batch *batch,
+                                  double *loss) WEFT_MUST_CHECK;
+/** An update with the gradients of `tokens` target tokens. */
+weft_status weft_trainer_apply(weft_trainer *trainer, int64_t tokens, double *lr,
+                               double *norm) WEFT_MUST_CHECK;
+
+/** Put the state of a checkpoint into a trainer that was just made from its configuration. */
+weft_status weft_trainer_restore(weft_trainer *trainer,
+                                 const weft_checkpoint_file *file) WEFT_MUST_CHECK;
+/** Would `config` change what a run with the configuration `before` has done so far? */
+weft_status weft_trainer_compare(const weft_config *before,
+                                 const weft_config *config) WEFT_MUST_CHECK;
+
+#endif

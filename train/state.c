@@ -1,0 +1,179 @@
+/* state.c - a trainer's state as a checkpoint, and back. */
+#include "train/loop_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST_BLOCKS = 4, NUMERICS_BYTES = 128 };
+
+/* What the bits of a run depend on beside its configuration and texts. */
+static void numerics_text(char buf[NUMERICS_BYTES])
+{
+    snprintf(buf, NUMERICS_BYTES, "weft %s, float%d, kernel %s", WEFT_VERSION,
+             8 * (int)sizeof(weft_real), weft_gemm_kernel());
+}
+
+/* Text that the checkpoint holds; each may be NULL. */
+typedef struct texts {
+    char *config, *source, *target;
+} texts;
+
+static weft_status write_texts(const weft_model *model, texts *out)
+{
+    *out = (texts){ .config = weft_config_text(&model->config, false),
+                    .target = weft_vocab_write(model->target_vocab) };
+    const bool two = model->source_vocab && model->source_vocab != model->target_vocab;
+    if (two) out->source = weft_vocab_write(model->source_vocab);
+    return out->config && out->target && (out->source || !two) ? WEFT_OK : WEFT_ERR_MEMORY;
+}
+
+static weft_status save(weft_trainer *t, const char *path, const texts *written)
+{
+    int64_t epoch, batch;
+    char numerics[NUMERICS_BYTES];
+    weft_checkpoint_block blocks[MOST_BLOCKS];
+    weft_batches_position(t->batches, &epoch, &batch);
+    numerics_text(numerics);
+    const int n_blocks = weft_optimiser_n_blocks(t->optimiser);
+    for (int i = 0; i < n_blocks && i < MOST_BLOCKS; i++)
+        blocks[i] = (weft_checkpoint_block){ weft_optimiser_block_name(t->optimiser, i),
+                                             weft_optimiser_block(t->optimiser, i) };
+    const weft_checkpoint_integer integers[] = {
+        { "update", t->update },
+        { "epoch", epoch },
+        { "batch", batch },
+        { "seed", t->model->config.train.seed },
+        { "tokens", t->tokens },
+        { "worse_validations", t->n_worse },
+        { "train_items", weft_corpus_size(t->train) },
+        { "train_tokens", weft_corpus_tokens(t->train, WEFT_TARGET, NULL) },
+    };
+    const weft_checkpoint_double doubles[] = { { "best_loss", t->best_loss } };
+    const weft_checkpoint_text saved[] = {
+        { "config", written->config },
+        { "numerics", numerics },
+        { "target_vocab", written->target },
+        { "source_vocab", written->source },
+    };
+    const weft_checkpoint state = {
+        .params = t->model->params,
+        .n_blocks = n_blocks,
+        .blocks = blocks,
+        .n_integers = sizeof integers / sizeof *integers,
+        .integers = integers,
+        .n_doubles = sizeof doubles / sizeof *doubles,
+        .doubles = doubles,
+        .n_texts = written->source ? 4 : 3,
+        .texts = saved,
+    };
+    return weft_checkpoint_save(path, &state);
+}
+
+weft_status weft_trainer_save(weft_trainer *t, const char *path)
+{
+    texts written;
+    weft_status status = write_texts(t->model, &written);
+    if (status == WEFT_OK) status = save(t, path, &written);
+    weft_free(written.config);
+    weft_free(written.source);
+    weft_free(written.target);
+    return status;
+}
+
+/* ---- back --------------------------------------------------------------------------------------- */
+
+static weft_status check_texts(const weft_trainer *t, const weft_checkpoint_file *file)
+{
+    int64_t items, tokens;
+    weft_status status = weft_checkpoint_get_integer(file, "train_items", &items);
+    if (status == WEFT_OK) status = weft_checkpoint_get_integer(file, "train_tokens", &tokens);
+    if (status != WEFT_OK) return status;
+    const long long now = weft_corpus_size(t->train);
+    const long long tokens_now = weft_corpus_tokens(t->train, WEFT_TARGET, NULL);
+    if (items == now && tokens == tokens_now) return WEFT_OK;
+    return weft_error(WEFT_ERR_INPUT,
+                      "the training text is another one than when this run began: %lld items with "
+                      "%lld target tokens then, %lld with %lld now",
+                      (long long)items, (long long)tokens, now, tokens_now);
+}
+
+static weft_status restore_optimiser(weft_trainer *t, const weft_checkpoint_file *file)
+{
+    weft_status status = weft_optimiser_set_updates(t->optimiser, t->update);
+    for (int i = 0; i < weft_optimiser_n_blocks(t->optimiser) && status == WEFT_OK; i++)
+        status =
+            weft_checkpoint_load_block(file, weft_optimiser_block_name(t->optimiser, i),
+                                       t->model->params, weft_optimiser_block(t->optimiser, i));
+    return status;
+}
+
+weft_status weft_trainer_restore(weft_trainer *t, const weft_checkpoint_file *file)
+{
+    int64_t epoch = 0, batch = 0;
+    char *before = NULL, numerics[NUMERICS_BYTES];
+    weft_status status = check_texts(t, file);
+    if (status == WEFT_OK) status = weft_checkpoint_get_integer(file, "update", &t->update);
+    if (status == WEFT_OK) status = weft_checkpoint_get_integer(file, "tokens", &t->tokens);
+    if (status == WEFT_OK) status = weft_checkpoint_get_integer(file, "epoch", &epoch);
+    if (status == WEFT_OK) status = weft_checkpoint_get_integer(file, "batch", &batch);
+    if (status == WEFT_OK)
+        status = weft_checkpoint_get_integer(file, "worse_validations", &t->n_worse);
+    if (status == WEFT_OK) status = weft_checkpoint_get_double(file, "best_loss", &t->best_loss);
+    if (status == WEFT_OK) status = weft_batches_seek(t->batches, epoch, batch);
+    if (status == WEFT_OK) status = restore_optimiser(t, file);
+    if (status == WEFT_OK) status = weft_checkpoint_get_text(file, "numerics", &before);
+    if (status != WEFT_OK) return status;
+    numerics_text(numerics);
+    t->other_numerics = strcmp(before, numerics) != 0;
+    weft_free(before);
+    return WEFT_OK;
+}
+
+/* Keys outside [data] and [model] that decide what the past of a run was. */
+static bool decides_past(const char *section, const char *line)
+{
+    static const char *const keys[] = { "[train]seed =", "[train]batch_tokens =", "[optim]kind =" };
+    if (strcmp(section, "[data]") == 0 || strcmp(section, "[model]") == 0) return true;
+    const size_t n_section = strlen(section);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strncmp(keys[i], section, n_section) == 0 &&
+            strncmp(keys[i] + n_section, line, strlen(keys[i] + n_section)) == 0)
+            return true;
+    return false;
+}
+
+/* Take the next line off *text; the newline becomes the end. NULL after the last. */
+static char *next_line(char **text)
+{
+    char *line = *text;
+    if (*line == '\0') return NULL;
+    char *end = strchr(line, '\n');
+    *text = end ? end + 1 : line + strlen(line);
+    if (end) *end = '\0';
+    return line;
+}
+
+/* Both texts have the same keys in the same order. */
+static weft_status compare_texts(char *before, char *now)
+{
+    const char *section = "";
+    char *old, *new;
+    while ((old = next_line(&before)) != NULL && (new = next_line(&now)) != NULL) {
+        if (*old == '[') section = old;
+        if (strcmp(old, new) != 0 && decides_past(section, old))
+            return weft_error(WEFT_ERR_INPUT,
+                              "this run began with \"%s\" in section %s: it cannot go on with "
+                              "\"%s\"",
+                              old, section, new);
+    }
+    return WEFT_OK;
+}
+
+weft_status weft_trainer_compare(const weft_config *before, const weft_config *config)
+{
+    char *old = weft_config_text(before, false), *new = weft_config_text(config, false);
+    const weft_status status = old && new ? compare_texts(old, new) : WEFT_ERR_MEMORY;
+    weft_free(old);
+    weft_free(new);
+    return status;
+}

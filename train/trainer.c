@@ -1,0 +1,239 @@
+/* trainer.c - one update: batches -> loss -> backward -> optimiser; and what has to stand before. */
+#include "train/loop_internal.h"
+
+#include <math.h>
+
+static weft_optimiser *make_optimiser(const weft_config *config, const weft_params *params)
+{
+    static const weft_optimiser_kind kinds[] = { [WEFT_CONFIG_ADAM] = WEFT_ADAM,
+                                                 [WEFT_CONFIG_ADAMW] = WEFT_ADAMW,
+                                                 [WEFT_CONFIG_SGD] = WEFT_SGD };
+    const bool sgd = config->optim.kind == WEFT_CONFIG_SGD;
+    const weft_optimiser_spec spec = { .kind = kinds[config->optim.kind],
+                                       .beta1 = sgd ? 0 : config->optim.beta1,
+                                       .beta2 = sgd ? 0 : config->optim.beta2,
+                                       .eps = sgd ? 0 : config->optim.eps,
+                                       .momentum = config->optim.momentum,
+                                       .weight_decay = config->optim.weight_decay,
+                                       .clip = config->optim.clip };
+    return weft_optimiser_new(params, &spec);
+}
+
+static weft_schedule schedule_of(const weft_config *config)
+{
+    static const weft_schedule_kind kinds[] = {
+        [WEFT_CONFIG_NOAM] = WEFT_SCHEDULE_NOAM,
+        [WEFT_CONFIG_INVERSE_SQRT] = WEFT_SCHEDULE_INVERSE_SQRT,
+        [WEFT_CONFIG_COSINE] = WEFT_SCHEDULE_COSINE,
+        [WEFT_CONFIG_LINEAR] = WEFT_SCHEDULE_LINEAR,
+        [WEFT_CONFIG_CONSTANT] = WEFT_SCHEDULE_CONSTANT,
+    };
+    return (weft_schedule){ .kind = kinds[config->optim.schedule],
+                            .lr = config->optim.lr,
+                            .lr_end = config->optim.lr_end,
+                            .width = config->model.d_model,
+                            .warmup = config->optim.warmup,
+                            .n_updates = config->train.max_updates };
+}
+
+static weft_status make_batches(const weft_config *config, const weft_corpus *corpus, bool in_order,
+                                weft_batches **batches)
+{
+    const int64_t most = config->train.batch_tokens;
+    const int64_t length = config->data.max_length < most ? config->data.max_length : most;
+    const bool running = config->model.kind == WEFT_CONFIG_DECODER_ONLY;
+    const weft_batches_spec spec = { .batch_tokens = most,
+                                     .max_length = running ? 0 : length,
+                                     .context = running ? length : 0,
+                                     .in_order = in_order,
+                                     .seed = (uint64_t)config->train.seed };
+    return weft_batches_new(corpus, &spec, batches);
+}
+
+/* The first sentences of the validation text: all of a task, of files as many as are translated in
+ * seconds. */
+static weft_status make_sample(weft_trainer *t)
+{
+    enum { MOST_OF_FILES = 200 };
+    const weft_model *model = t->model;
+    if (model->config.model.kind == WEFT_CONFIG_DECODER_ONLY) return WEFT_OK;
+    int64_t n = weft_corpus_size(t->valid);
+    if (model->config.data.task[0] == '\0' && n > MOST_OF_FILES) n = MOST_OF_FILES;
+    t->sample = weft_corpus_new();
+    weft_status status = t->sample ? WEFT_OK : WEFT_ERR_MEMORY;
+    for (int64_t i = 0; i < n && status == WEFT_OK; i++)
+        status = weft_corpus_add(t->sample, weft_corpus_text(t->valid, WEFT_SOURCE, i),
+                                 weft_corpus_text(t->valid, WEFT_TARGET, i));
+    if (status != WEFT_OK) return status;
+    return weft_corpus_encode(t->sample, model->source_vocab, model->target_vocab);
+}
+
+/* Everything but the model. */
+static weft_status prepare(weft_trainer *t)
+{
+    const weft_config *config = &t->model->config;
+    weft_status status =
+        weft_corpus_encode(t->train, t->model->source_vocab, t->model->target_vocab);
+    if (status == WEFT_OK) status = make_batches(config, t->train, false, &t->batches);
+    if (status == WEFT_OK) status = weft_dataset_read(config, WEFT_PART_VALID, &t->valid);
+    if (status == WEFT_OK && t->valid) {
+        status = weft_corpus_encode(t->valid, t->model->source_vocab, t->model->target_vocab);
+        if (status == WEFT_OK) status = make_batches(config, t->valid, true, &t->valid_batches);
+        if (status == WEFT_OK) status = make_sample(t);
+    }
+    if (status != WEFT_OK) return status;
+    t->schedule = schedule_of(config);
+    status = weft_schedule_check(&t->schedule);
+    if (status != WEFT_OK) return status;
+    t->optimiser = make_optimiser(config, t->model->params);
+    t->tape = weft_tape_new(config->train.check_finite ? WEFT_CHECK_FINITE : 0);
+    t->valid_tape = weft_tape_new(WEFT_NO_GRAD);
+    return t->optimiser && t->tape && t->valid_tape ? WEFT_OK : WEFT_ERR_MEMORY;
+}
+
+/* What the largest step needs, found out without computing it; then no step allocates or faults. */
+static weft_status reserve(weft_trainer *t)
+{
+    weft_batch largest;
+    weft_batches_largest(t->batches, &largest);
+    weft_tape *plan = weft_tape_new(WEFT_DRY);
+    if (!plan) return WEFT_ERR_MEMORY;
+    const weft_var loss = weft_transformer_loss(&t->model->transformer, plan, &largest, NULL);
+    weft_status status = weft_backward(plan, loss, NULL);
+    if (status == WEFT_OK) status = weft_tape_reserve(t->tape, weft_tape_peak_bytes(plan));
+    weft_tape_free(plan);
+    return status;
+}
+
+static weft_status build(weft_trainer *t, const weft_config *config,
+                         const weft_checkpoint_file *file)
+{
+    weft_vocab *source = NULL, *target = NULL;
+    weft_status status = weft_dataset_read(config, WEFT_PART_TRAIN, &t->train);
+    if (status != WEFT_OK) return status;
+    if (file) {
+        status = weft_model_read(file, config, &t->model);
+    } else {
+        status = weft_dataset_vocabs(config, t->train, &source, &target);
+        if (status == WEFT_OK) status = weft_model_new(config, source, target, &t->model);
+        if (status != WEFT_OK) {
+            if (source != target) weft_vocab_free(source);
+            weft_vocab_free(target);
+        }
+    }
+    if (status == WEFT_OK) status = prepare(t);
+    if (status == WEFT_OK && file) status = weft_trainer_restore(t, file);
+    if (status == WEFT_OK) status = reserve(t);
+    return status;
+}
+
+/* A new one, or that of a checkpoint. */
+static weft_status make(const weft_config *config, const weft_checkpoint_file *file,
+                        weft_trainer **trainer)
+{
+    *trainer = NULL;
+    weft_trainer *t = weft_alloc(1, sizeof *t);
+    if (!t) return WEFT_ERR_MEMORY;
+    t->best_loss = INFINITY;
+    const weft_status status = build(t, config, file);
+    if (status != WEFT_OK) {
+        weft_trainer_free(t);
+        return status;
+    }
+    *trainer = t;
+    return WEFT_OK;
+}
+
+weft_status weft_trainer_new(const weft_config *config, weft_trainer **trainer)
+{
+    return make(config, NULL, trainer);
+}
+
+weft_status weft_trainer_resume(const weft_config *config, const char *path, weft_trainer **trainer)
+{
+    weft_checkpoint_file *file = NULL;
+    weft_config before;
+    *trainer = NULL;
+    weft_status status = weft_checkpoint_open(path, &file);
+    if (status == WEFT_OK) status = weft_model_config(file, &before);
+    if (status == WEFT_OK) status = weft_trainer_compare(&before, config);
+    if (status == WEFT_OK) status = make(config, file, trainer);
+    weft_checkpoint_close(file);
+    return status;
+}
+
+void weft_trainer_free(weft_trainer *t)
+{
+    if (!t) return;
+    weft_tape_free(t->tape);
+    weft_tape_free(t->valid_tape);
+    weft_batches_free(t->batches);
+    weft_batches_free(t->valid_batches);
+    weft_corpus_free(t->train);
+    weft_corpus_free(t->valid);
+    weft_corpus_free(t->sample);
+    weft_optimiser_free(t->optimiser);
+    weft_model_free(t->model);
+    weft_free(t);
+}
+
+const weft_model *weft_trainer_model(const weft_trainer *t) { return t->model; }
+int64_t weft_trainer_updates(const weft_trainer *t) { return t->update; }
+
+/* ---- one update ---------------------------------------------------------------------------------- */
+
+/* The loss was not finite: compute it once more and look at every value on the way. */
+static weft_status find_origin(weft_trainer *t, const weft_batch *batch)
+{
+    weft_tape *tape = weft_tape_new(WEFT_CHECK_FINITE);
+    if (!tape) return WEFT_ERR_MEMORY;
+    weft_tape_seed(tape, (uint64_t)t->model->config.train.seed, (uint64_t)t->update + 1);
+    const weft_var loss = weft_transformer_loss(&t->model->transformer, tape, batch, NULL);
+    weft_status status = weft_backward(tape, loss, NULL);
+    if (status == WEFT_OK) status = weft_error(WEFT_ERR_NUMERIC, "the loss is not finite");
+    weft_tape_free(tape);
+    return status;
+}
+
+weft_status weft_trainer_gradient(weft_trainer *t, const weft_batch *batch, double *loss)
+{
+    /* One key for all batches of an update: their rows have keys of their own. */
+    weft_tape_reset(t->tape);
+    weft_tape_seed(t->tape, (uint64_t)t->model->config.train.seed, (uint64_t)t->update + 1);
+    const weft_var sum = weft_transformer_loss(&t->model->transformer, t->tape, batch, NULL);
+    weft_status status = weft_backward(t->tape, sum, NULL);
+    if (status == WEFT_OK) {
+        *loss = weft_item(t->tape, sum);
+        if (!isfinite(*loss)) status = find_origin(t, batch);
+    }
+    if (status == WEFT_OK) return WEFT_OK;
+    return weft_error_prefix(status, "update %lld: ", (long long)t->update + 1);
+}
+
+weft_status weft_trainer_apply(weft_trainer *t, int64_t tokens, double *lr, double *norm)
+{
+    *lr = weft_schedule_rate(&t->schedule, t->update + 1);
+    const weft_status status =
+        weft_optimiser_step(t->optimiser, t->model->params, *lr, 1.0 / (double)tokens, norm);
+    if (status != WEFT_OK)
+        return weft_error_prefix(status, "update %lld: ", (long long)t->update + 1);
+    t->update++;
+    t->tokens += tokens;
+    return WEFT_OK;
+}
+
+weft_status weft_trainer_step(weft_trainer *t, weft_train_step *step)
+{
+    *step = (weft_train_step){ 0 };
+    double sum = 0, loss = 0;
+    for (int64_t i = 0; i < t->model->config.train.accumulate; i++) {
+        weft_batch batch;
+        weft_batches_next(t->batches, &batch);
+        const weft_status status = weft_trainer_gradient(t, &batch, &loss);
+        if (status != WEFT_OK) return status;
+        sum += loss;
+        step->tokens += batch.target.N;
+    }
+    step->loss = sum / (double)step->tokens;
+    return weft_trainer_apply(t, step->tokens, &step->lr, &step->norm);
+}

@@ -1,0 +1,87 @@
+/* validate.c - how good a model is on text that it was not trained on. */
+#include "train/decode.h"
+#include "train/loop_internal.h"
+#include "train/metrics.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Mean -log p of the target tokens, in the corpus' order. */
+static weft_status mean_loss(weft_trainer *t, double *loss)
+{
+    double sum = 0;
+    int64_t tokens = 0;
+    for (int64_t i = 0; i < weft_batches_count(t->valid_batches); i++) {
+        weft_batch batch;
+        weft_status status = weft_batches_get(t->valid_batches, i, &batch);
+        if (status != WEFT_OK) return status;
+        weft_var nll = WEFT_NIL;
+        weft_tape_reset(t->valid_tape);
+        (void)weft_transformer_loss(&t->model->transformer, t->valid_tape, &batch, &nll);
+        sum += weft_item(t->valid_tape, nll);
+        tokens += batch.target.N;
+        status = weft_tape_status(t->valid_tape);
+        if (status != WEFT_OK) return weft_error(status, "%s", weft_tape_message(t->valid_tape));
+    }
+    *loss = sum / (double)tokens;
+    return WEFT_OK;
+}
+
+typedef struct scores {
+    weft_metric *exact, *bleu;
+} scores;
+
+static weft_status compare(const weft_model *model, const weft_corpus *corpus,
+                           const weft_hypotheses *hypotheses, weft_translation_visitor *visit,
+                           void *user, scores *s)
+{
+    weft_status status = WEFT_OK;
+    for (int64_t i = 0; i < hypotheses->B && status == WEFT_OK; i++) {
+        const int64_t begin = hypotheses->offsets[i], end = hypotheses->offsets[i + 1];
+        const char *reference = weft_corpus_text(corpus, WEFT_TARGET, i);
+        char *text = NULL;
+        status =
+            weft_vocab_decode(model->target_vocab, hypotheses->ids + begin, end - begin, &text);
+        if (status == WEFT_OK) status = weft_metric_add(s->exact, text, &reference);
+        if (status == WEFT_OK) status = weft_metric_add(s->bleu, text, &reference);
+        if (status == WEFT_OK && visit)
+            visit(weft_corpus_text(corpus, WEFT_SOURCE, i), reference, text, user);
+        weft_free(text);
+    }
+    return status;
+}
+
+weft_status weft_evaluate(const weft_model *model, weft_tape *tape, const weft_corpus *corpus,
+                          weft_translation_visitor *visit, void *user, weft_validation *result)
+{
+    const weft_config *config = &model->config;
+    weft_hypotheses hypotheses = { 0 };
+    scores s = { NULL, NULL };
+    weft_status status =
+        weft_greedy_corpus(&model->transformer, tape, corpus, config->train.batch_tokens,
+                           config->train.max_decode_length, &hypotheses);
+    if (status == WEFT_OK)
+        status = weft_metric_new(WEFT_METRIC_EXACT, 1, config->data.lowercase, &s.exact);
+    if (status == WEFT_OK)
+        status = weft_metric_new(WEFT_METRIC_BLEU, 1, config->data.lowercase, &s.bleu);
+    if (status == WEFT_OK) status = compare(model, corpus, &hypotheses, visit, user, &s);
+    if (status == WEFT_OK) {
+        result->sentences = weft_metric_segments(s.exact);
+        result->n_exact =
+            llround(weft_metric_score(s.exact) / 100 * (double)weft_metric_segments(s.exact));
+        result->bleu = weft_metric_score(s.bleu);
+    }
+    weft_metric_free(s.exact);
+    weft_metric_free(s.bleu);
+    weft_hypotheses_free(&hypotheses);
+    return status;
+}
+
+weft_status weft_trainer_validate(weft_trainer *t, weft_validation *result)
+{
+    if (!t->valid) return weft_error(WEFT_ERR_STATE, "there is no validation text: set data.valid");
+    *result = (weft_validation){ 0 };
+    const weft_status status = mean_loss(t, &result->loss);
+    if (status != WEFT_OK || !t->sample) return status;
+    return weft_evaluate(t->model, t->valid_tape, t->sample, NULL, NULL, result);
+}
