@@ -579,7 +579,7 @@ static void check_sample(check *c, const probe *p)
         if (!stopped(c)) check_differences(c, p, p->n_x, p->n_out, p->out, w, w_size, g, 1);
         if (!stopped(c)) check_consuming(c, g, again);
         if (!stopped(c)) check_frozen(c, p, g, again);
-        if (!stopped(c)) check_threads(c, w, again);
+        if (!stopped(c) && !c->options.replace) check_threads(c, w, again);
         if (!stopped(c)) check_second_order(c, g, w, g2);
     }
     weft_free(g);
