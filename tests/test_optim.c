@@ -179,6 +179,46 @@ START_TEST(test_defaults)
 }
 END_TEST
 
+/* The sweep is the operation weft_adam, which autograd proves. */
+START_TEST(test_operation)
+{
+    const weft_optimiser_spec *spec = &specs[_i];
+    weft_params *params = make_params();
+    weft_optimiser *adam = make(params, spec);
+    weft_tape *tape = weft_tape_new(WEFT_NO_GRAD);
+    static weft_real p[BIG], m[BIG], v[BIG]; /* as the operation has them, of parameter "big" */
+    const weft_tensor value = weft_params_value(params, 1);
+    const int64_t at = weft_params_offset(params, 1);
+    memcpy(p, value.real, sizeof p);
+    memset(m, 0, sizeof m);
+    memset(v, 0, sizeof v);
+    for (int64_t t = 1; t <= 5; t++) {
+        draw_gradients(params, t);
+        weft_tape_reset(tape);
+        const weft_adam_spec s = { spec->beta1, spec->beta2, spec->eps, spec->weight_decay, t };
+        weft_var m_out, v_out;
+        const weft_var p_out = weft_adam(
+            tape, weft_constant(tape, WEFT_DIMS(BIG), p),
+            weft_constant(tape, WEFT_DIMS(BIG), weft_params_gradient(params, 1).real),
+            weft_constant(tape, WEFT_DIMS(BIG), m), weft_constant(tape, WEFT_DIMS(BIG), v),
+            weft_scalar(tape, 0.01), &s, &m_out, &v_out);
+        ck_assert_msg(weft_tape_status(tape) == WEFT_OK, "%s", weft_tape_message(tape));
+        memcpy(p, weft_value(tape, p_out).real, sizeof p);
+        memcpy(m, weft_value(tape, m_out).real, sizeof m);
+        memcpy(v, weft_value(tape, v_out).real, sizeof v);
+        ck_assert_int_eq(weft_optimiser_step(adam, params, 0.01, 1, NULL), WEFT_OK);
+    }
+    for (int64_t k = 0; k < BIG; k++) {
+        expect_close((double)value.real[k], (double)p[k], "parameter", k);
+        expect_close((double)weft_optimiser_block(adam, 0)[at + k], (double)m[k], "m", k);
+        expect_close((double)weft_optimiser_block(adam, 1)[at + k], (double)v[k], "v", k);
+    }
+    weft_tape_free(tape);
+    weft_optimiser_free(adam);
+    weft_params_free(params);
+}
+END_TEST
+
 /* ---- threads ---------------------------------------------------------------------------------- */
 
 /* Enough values that four threads each get work. */
@@ -522,6 +562,9 @@ int main(void)
     TCase *tcase = tcase_create("updates");
     tcase_add_loop_test(tcase, test_textbook, 0, N_SPECS);
     tcase_add_test(tcase, test_defaults);
+    suite_add_tcase(suite, tcase);
+    tcase = tcase_create("operation");
+    tcase_add_loop_test(tcase, test_operation, 2, 4); /* an Adam and an AdamW, not clipped */
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("threads");
     tcase_add_loop_test(tcase, test_threads, 0, N_SPECS);
