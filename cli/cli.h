@@ -19,8 +19,11 @@ int weft_cli_fail(const char *command, weft_status status);
 
 /* argv[0] is the name of the subcommand; the result is the exit code. */
 int weft_cli_bench(int argc, char **argv);
+int weft_cli_generate(int argc, char **argv);
 int weft_cli_gradcheck(int argc, char **argv);
+int weft_cli_inspect(int argc, char **argv);
 int weft_cli_score(int argc, char **argv);
 int weft_cli_train(int argc, char **argv);
+int weft_cli_translate(int argc, char **argv);
 
 #endif

@@ -200,10 +200,17 @@ START_TEST(corpus_in_its_order)
     for (int i = 0; i < 5; i++) {
         ck_assert_int_eq(weft_greedy_corpus(m.net, m.tape, corpus, batch_tokens[i], 9, &h),
                          WEFT_OK);
-        same_hypotheses(&direct, &h);
+        ck_assert_int_eq(h.B, N_SENTENCES);
+        for (int b = 0; b < N_SENTENCES; b++) { /* an item without tokens: nothing is said */
+            const bool empty = s.offsets[b + 1] - s.offsets[b] == 1;
+            const int64_t n = empty ? 0 : direct.offsets[b + 1] - direct.offsets[b];
+            ck_assert_int_eq(h.offsets[b + 1] - h.offsets[b], n);
+            ck_assert_mem_eq(h.ids + h.offsets[b], direct.ids + direct.offsets[b],
+                             (size_t)n * sizeof *h.ids);
+        }
     }
     ck_assert_int_eq(weft_greedy_corpus(m.net, m.tape, corpus, 0, 9, &h), WEFT_ERR_RANGE);
-    same_hypotheses(&direct, &h);
+    ck_assert_int_eq(h.B, N_SENTENCES);
     weft_hypotheses_free(&direct);
     weft_hypotheses_free(&h);
     weft_corpus_free(corpus);

@@ -268,7 +268,9 @@ static weft_status decode_pass(pass *p, const weft_transformer *model, weft_tape
     const int64_t n = weft_corpus_size(p->corpus);
     weft_status status = WEFT_OK;
     weft_hypotheses part = { 0 };
-    for (int64_t i = 0; i < n && status == WEFT_OK;) {
+    int64_t i = 0;
+    while (i < n && p->items[i].n == 1) i++; /* </s> alone: nothing is said */
+    while (i < n && status == WEFT_OK) {
         weft_tokens batch;
         const int64_t next = fill_batch(p, i, n, batch_tokens, &batch);
         status = weft_greedy(model, tape, &batch, max_length, &part);

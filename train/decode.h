@@ -33,8 +33,9 @@ weft_status weft_greedy(const weft_transformer *model, weft_tape *tape, const we
                         int64_t max_length, weft_hypotheses *out) WEFT_MUST_CHECK;
 
 /** The same for all items of an encoded corpus with a source, in its order: batches of sentences of
- *  like length with at most `batch_tokens` source tokens (a longer sentence alone). WEFT_ERR_INPUT
- *  names a sentence that is longer than the model's learned positions reach. */
+ *  like length with at most `batch_tokens` source tokens (a longer sentence alone). Nothing is said
+ *  for an item without tokens. WEFT_ERR_INPUT names a sentence that is longer than the model's
+ *  learned positions reach. */
 weft_status weft_greedy_corpus(const weft_transformer *model, weft_tape *tape,
                                const weft_corpus *corpus, int64_t batch_tokens, int64_t max_length,
                                weft_hypotheses *out) WEFT_MUST_CHECK;

@@ -149,27 +149,29 @@ static bool is_there(const char *path, bool *folder)
     return true;
 }
 
-weft_status weft_model_load(const char *path, weft_model **model)
+weft_status weft_model_open(const char *path, weft_checkpoint_file **file)
 {
     char inside[PATH_BYTES];
     bool folder = false;
-    *model = NULL;
+    *file = NULL;
     if (!is_there(path, &folder))
         return weft_error(WEFT_ERR_INPUT, "%s: there is no such folder or file", path);
-    if (folder) {
-        static const char *const names[] = { "best.h5", "checkpoint.h5" };
-        bool found = false, unused;
-        for (size_t i = 0; i < 2 && !found; i++) {
-            const int n = snprintf(inside, sizeof inside, "%s/%s", path, names[i]);
-            if (n >= PATH_BYTES)
-                return weft_error(WEFT_ERR_INPUT, "%s: the path is too long", path);
-            found = is_there(inside, &unused);
-        }
-        if (!found) return weft_error(WEFT_ERR_INPUT, "%s: there is no checkpoint in it", path);
-        path = inside;
+    if (!folder) return weft_checkpoint_open(path, file);
+    static const char *const names[] = { "best.h5", "checkpoint.h5" };
+    bool unused;
+    for (size_t i = 0; i < 2; i++) {
+        const int n = snprintf(inside, sizeof inside, "%s/%s", path, names[i]);
+        if (n >= PATH_BYTES) return weft_error(WEFT_ERR_INPUT, "%s: the path is too long", path);
+        if (is_there(inside, &unused)) return weft_checkpoint_open(inside, file);
     }
+    return weft_error(WEFT_ERR_INPUT, "%s: there is no checkpoint in it", path);
+}
+
+weft_status weft_model_load(const char *path, weft_model **model)
+{
     weft_checkpoint_file *file = NULL;
-    weft_status status = weft_checkpoint_open(path, &file);
+    *model = NULL;
+    weft_status status = weft_model_open(path, &file);
     if (status == WEFT_OK) status = weft_model_read(file, NULL, model);
     weft_checkpoint_close(file);
     return status;

@@ -20,8 +20,10 @@ weft_status weft_model_new(const weft_config *config, weft_vocab *source, weft_v
                            weft_model **model) WEFT_MUST_CHECK;
 void weft_model_free(weft_model *model); /* NULL is allowed */
 
-/** The model of a checkpoint file, or of a folder that `weft train` wrote: its best.h5 where there
- *  is one, else its checkpoint.h5. WEFT_ERR_INPUT: there is none; WEFT_ERR_FORMAT: it is damaged. */
+/** Open a checkpoint file, or that of a folder that `weft train` wrote: its best.h5 where there is
+ *  one, else its checkpoint.h5. WEFT_ERR_INPUT: there is none; WEFT_ERR_FORMAT: it is damaged. */
+weft_status weft_model_open(const char *path, weft_checkpoint_file **file) WEFT_MUST_CHECK;
+/** The model in it. */
 weft_status weft_model_load(const char *path, weft_model **model) WEFT_MUST_CHECK;
 /** The same from an open checkpoint; with `config` instead of the file's own unless that is NULL. */
 weft_status weft_model_read(const weft_checkpoint_file *file, const weft_config *config,

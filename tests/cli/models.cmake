@@ -1,0 +1,72 @@
+# weft translate, generate and inspect, with models of a few updates.
+include(${CMAKE_CURRENT_LIST_DIR}/expect.cmake)
+
+set(tiny --set model.d_model=32 --set model.ffn=32 --set model.heads=2 --set model.encoder_layers=1
+  --set model.decoder_layers=1 --set train.max_updates=3 --set train.batch_tokens=400
+  --set optim.warmup=1 --set train.max_decode_length=12 --threads 1)
+expect(CODE 0 OUT_HAS "held-out exact match: " ERR_HAS "." ARGS train --task copy --out pairs
+       --set data.train_size=200 --set data.valid_size=20 ${tiny})
+
+# The text must be long enough for a batch; its last line is that of validation, too.
+set(text "")
+foreach(i RANGE 1 60)
+  string(APPEND text "the quick brown fox jumps over the lazy dog, number ${i}\n")
+endforeach()
+file(WRITE ${WORK}/text "${text}")
+file(WRITE ${WORK}/empty.ini "")
+expect(CODE 0 OUT_HAS "" ERR_HAS "." ARGS train --config empty.ini --out text_model
+       --set model.kind=decoder-only --set data.train=text --set data.valid=text --set data.vocab=char
+       --set data.max_length=32 ${tiny})
+
+# ---- translate: as many lines as came in, empty ones empty, alone as together, on any threads
+file(WRITE ${WORK}/source "abc\n\nzebra\n   \nq")
+execute_process(COMMAND ${WEFT} translate --model pairs INPUT_FILE ${WORK}/source
+  WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE together RESULT_VARIABLE code)
+if(NOT code EQUAL 0 OR NOT together MATCHES "^[^\n]*\n\n[^\n]*\n\n[^\n]*\n$")
+  message(SEND_ERROR "weft translate: exit code ${code}, not five lines of which two are empty:\n${together}")
+endif()
+expect(CODE 0 STDIN ${WORK}/source OUT "${together}" ARGS translate --model pairs/checkpoint.h5
+       --batch-tokens 1 --threads 2)
+expect(CODE 0 ARGS translate --model pairs)
+expect(CODE 0 OUT_HAS "^usage: weft translate --model DIR" ARGS translate --help)
+
+# ---- generate: the prompt first; equal seeds give equal texts
+execute_process(COMMAND ${WEFT} generate --model text_model --prompt "the " --tokens 50 --seed 7
+  WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE text RESULT_VARIABLE code)
+if(NOT code EQUAL 0 OR NOT text MATCHES "^the ....")
+  message(SEND_ERROR "weft generate: exit code ${code}:\n${text}")
+endif()
+expect(CODE 0 OUT "${text}" ARGS generate --model text_model --prompt "the " --tokens 50 --seed 7
+       --threads 2)
+execute_process(COMMAND ${WEFT} generate --model text_model --prompt "the " --tokens 50 --seed 8
+  WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE other)
+if(other STREQUAL text)
+  message(SEND_ERROR "weft generate: another seed gave the same text")
+endif()
+expect(CODE 0 OUT "the \n" ARGS generate --model text_model --prompt "the " --tokens 0)
+expect(CODE 0 OUT_HAS "..." ARGS generate --model text_model --temperature 0 --top-k 3)
+
+# ---- inspect
+expect(CODE 0 ARGS inspect pairs
+       OUT_HAS "^pairs/best.h5\n  format  *1\n.*update  *3\n.*target_vocab  *29 tokens .chars.\n.*src_embed.weight  *.29, 32.  *928\n.*parameters in [0-9]+ arrays of float32\n\nconfiguration\n.*d_model = 32\n")
+expect(CODE 0 ARGS inspect pairs/checkpoint.h5 OUT_HAS "^pairs/checkpoint.h5\n")
+
+# ---- mistakes: one sentence, exit code 2
+expect(CODE 2 ARGS translate ERR "weft translate: a model is needed: --model DIR\n")
+expect(CODE 2 ARGS generate ERR "weft generate: a model is needed: --model DIR\n")
+expect(CODE 2 ARGS inspect ERR "weft inspect: one file or folder is needed\n")
+expect(CODE 2 ARGS inspect pairs text ERR "weft inspect: one file or folder is needed\n")
+expect(CODE 2 ARGS translate --model text_model
+       ERR "weft translate: text_model: the model continues text (weft generate), it does not translate\n")
+expect(CODE 2 ARGS generate --model pairs
+       ERR "weft generate: pairs: the model translates (weft translate), it does not continue text\n")
+foreach(command translate generate)
+  expect(CODE 2 ARGS ${command} --model nowhere
+         ERR "weft ${command}: nowhere: there is no such folder or file\n")
+  expect(CODE 2 ARGS ${command} --model . ERR "weft ${command}: .: there is no checkpoint in it\n")
+endforeach()
+expect(CODE 2 ARGS generate --model text_model --temperature -1 ERR_HAS "--temperature -1.*\n")
+expect(CODE 2 ARGS translate --model pairs --batch-tokens 0 ERR_HAS "--batch-tokens 0.*\n")
+execute_process(COMMAND printf "abc\\nd\\377e\\n" OUTPUT_FILE ${WORK}/bytes)
+expect(CODE 2 STDIN ${WORK}/bytes ARGS translate --model pairs
+       ERR_HAS "^weft translate: [^\n]*:2:[^\n]*UTF-8[^\n]*\n$")
