@@ -75,6 +75,8 @@ static weft_progress_state state_of(const loop *l)
 
 /* ---- what is done now and then ------------------------------------------------------------------ */
 
+static bool is_due(int64_t update, int64_t every) { return every > 0 && update % every == 0; }
+
 static weft_status log_line(loop *l)
 {
     int64_t epoch, batch;
@@ -132,7 +134,7 @@ static weft_status keep_numbered(loop *l)
 {
     char name[64], path[PATH_BYTES];
     const int64_t keep = l->config->train.keep, every = l->config->train.checkpoint_every;
-    if (keep < 2 || every == 0 || l->t->update % every != 0) return WEFT_OK;
+    if (keep < 2 || l->t->update == 0 || !is_due(l->t->update, every)) return WEFT_OK;
     snprintf(name, sizeof name, "checkpoint-%lld.h5", (long long)l->t->update);
     weft_status status = save_as(l, name);
     if (status != WEFT_OK || l->t->update <= keep * every) return status;
@@ -151,8 +153,6 @@ static weft_status checkpoint(loop *l)
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------ */
-
-static bool is_due(int64_t update, int64_t every) { return every > 0 && update % every == 0; }
 
 static bool is_stopped(const loop *l) { return l->run->stop && *l->run->stop != 0; }
 

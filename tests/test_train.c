@@ -1,0 +1,628 @@
+/* test_train.c - the training loop: it learns, goes on bit for bit, and fails in words. */
+#include "check_main.h"
+
+#include "data/tasks.h"
+#include "temp_dir.h"
+#include "train/loop_internal.h"
+
+#include <math.h>
+#include <sys/resource.h>
+#include <tgmath.h>
+
+/* One thread unless a test says otherwise: tiny loops on a busy machine only wait for each other. */
+static void enter(void)
+{
+    temp_dir_enter();
+    ck_assert_int_eq(weft_threads_set(1), WEFT_OK);
+}
+
+/* ---- helpers ------------------------------------------------------------------------------------ */
+
+#define OK(call) ck_assert_msg((call) == WEFT_OK, "%s: %s", #call, weft_message())
+
+/* A tiny model on a small generated task, with every kind of dropout. */
+static weft_config tiny(const char *more)
+{
+    weft_config config;
+    weft_config_init(&config);
+    OK(weft_config_parse(&config,
+                         "[data]\ntask = copy\ntrain_size = 60\nvalid_size = 10\n"
+                         "[model]\nd_model = 16\nffn = 32\nheads = 2\nencoder_layers = 1\n"
+                         "decoder_layers = 1\ndropout = 0.1\nattention_dropout = 0.1\n"
+                         "activation_dropout = 0.1\n"
+                         "[train]\nmax_updates = 20\nbatch_tokens = 120\nvalidate_every = 7\n"
+                         "checkpoint_every = 5\nlog_every = 3\nmax_decode_length = 22\n"
+                         "[optim]\nlr = 0.003\nschedule = cosine\nwarmup = 4\nclip = 1\n",
+                         "tiny"));
+    if (more) OK(weft_config_parse(&config, more, "more"));
+    OK(weft_config_check(&config));
+    return config;
+}
+
+static weft_trainer *new_trainer(const weft_config *config)
+{
+    weft_trainer *trainer;
+    OK(weft_trainer_new(config, &trainer));
+    return trainer;
+}
+
+static double step(weft_trainer *trainer, int n)
+{
+    weft_train_step s = { 0 };
+    for (int i = 0; i < n; i++) OK(weft_trainer_step(trainer, &s));
+    return s.loss;
+}
+
+static unsigned char *read_all(const char *path, size_t *n)
+{
+    FILE *file = fopen(path, "rb");
+    ck_assert_msg(file != NULL, "%s is not there", path);
+    fseek(file, 0, SEEK_END);
+    *n = (size_t)ftell(file);
+    rewind(file);
+    unsigned char *bytes = malloc(*n);
+    ck_assert_uint_eq(fread(bytes, 1, *n, file), *n);
+    fclose(file);
+    return bytes;
+}
+
+static bool same_files(const char *a, const char *b)
+{
+    size_t n_a, n_b;
+    unsigned char *x = read_all(a, &n_a), *y = read_all(b, &n_b);
+    const bool same = n_a == n_b && memcmp(x, y, n_a) == 0;
+    free(x);
+    free(y);
+    return same;
+}
+
+static bool exists(const char *path)
+{
+    struct stat about;
+    return stat(path, &about) == 0;
+}
+
+static weft_train_end train_in(weft_trainer *trainer, const char *dir, volatile sig_atomic_t *stop)
+{
+    weft_train_end end;
+    mkdir(dir, 0777);
+    OK(weft_train(trainer, &(weft_train_run){ .dir = dir, .stop = stop }, &end));
+    return end;
+}
+
+static void remove_run(const char *dir)
+{
+    char path[512];
+    const char *names[] = { "checkpoint.h5",   "best.h5",          "log.jsonl",
+                            "checkpoint-5.h5", "checkpoint-10.h5", "checkpoint-15.h5",
+                            "checkpoint-20.h5" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        remove(path);
+    }
+    ck_assert_int_eq(rmdir(dir), 0);
+}
+
+/* ---- learning ----------------------------------------------------------------------------------- */
+
+START_TEST(loss_falls)
+{
+    const weft_config config =
+        tiny("[data]\ntrain_size = 2000\n[model]\nd_model = 32\ndropout = 0\n"
+             "attention_dropout = 0\nactivation_dropout = 0\n"
+             "[train]\nmax_updates = 150\nbatch_tokens = 300\n"
+             "label_smoothing = 0\n[optim]\nlr = 0.005\nwarmup = 20\n");
+    weft_trainer *trainer = new_trainer(&config);
+    weft_validation before, after;
+    OK(weft_trainer_validate(trainer, &before));
+    const double first = step(trainer, 1);
+    const double last = step(trainer, 149);
+    OK(weft_trainer_validate(trainer, &after));
+    /* Letters alone, without looking at the source, would give log 26 = 3.26 at best. */
+    ck_assert_double_gt(first, 3.2);
+    ck_assert_msg(last < 3, "the loss after 150 updates is %g", last);
+    ck_assert_msg(after.loss < 3, "the validation loss after 150 updates is %g", after.loss);
+    ck_assert_double_gt(before.loss, after.loss);
+    ck_assert_int_eq(after.sentences, 10);
+    weft_trainer_free(trainer);
+}
+END_TEST
+
+/* Text of which every sentence is learnt by heart is translated without fault. */
+START_TEST(learns_by_heart)
+{
+    FILE *file = fopen("pairs.tsv", "w");
+    fputs("a b c\tx y\nb c\tz\nc a b\ty y x\na a\tx z\n", file);
+    fclose(file);
+    const weft_config config =
+        tiny("[data]\ntask =\ntrain = pairs.tsv\nvalid = pairs.tsv\n[model]\ndropout = 0\n"
+             "attention_dropout = 0\nactivation_dropout = 0\n[train]\nlabel_smoothing = 0\n"
+             "max_updates = 300\nvalidate_every = 25\ntarget_exact = 100\n[optim]\nlr = 0.01\n"
+             "schedule = constant\n");
+    weft_trainer *trainer = new_trainer(&config);
+    ck_assert_int_eq(train_in(trainer, "run", NULL), WEFT_TRAIN_TARGET);
+    weft_validation result;
+    OK(weft_trainer_validate(trainer, &result));
+    ck_assert_int_eq(result.sentences, 4);
+    ck_assert_int_eq(result.n_exact, 4);
+    weft_trainer_free(trainer);
+
+    weft_model *model;
+    OK(weft_model_load("run", &model));
+    ck_assert_str_eq(model->config.data.train, "");
+    ck_assert_int_eq(weft_vocab_size(model->target_vocab), 3 + 6);
+    weft_model_free(model);
+    remove_run("run");
+}
+END_TEST
+
+START_TEST(running_text)
+{
+    FILE *file = fopen("text", "w");
+    for (int i = 0; i < 40; i++) fputs("to be or not to be, that is the question\n", file);
+    fclose(file);
+    const weft_config config =
+        tiny("[data]\ntask =\ntrain = text\nvalid = text\nvocab = char\nmax_length = 32\n"
+             "[model]\nkind = decoder-only\ndropout = 0\nattention_dropout = 0\n"
+             "activation_dropout = 0\n[train]\nlabel_smoothing = 0\nmax_updates = 150\n"
+             "[optim]\nlr = 0.01\n");
+    weft_trainer *trainer = new_trainer(&config);
+    const double first = step(trainer, 1), last = step(trainer, 149);
+    ck_assert_double_gt(first, 2);
+    ck_assert_msg(last < 0.8, "the loss after 150 updates is %g", last);
+    weft_validation result;
+    OK(weft_trainer_validate(trainer, &result));
+    ck_assert_double_lt(result.loss, 0.8);
+    ck_assert_int_eq(result.sentences, 0);
+    weft_trainer_free(trainer);
+}
+END_TEST
+
+/* ---- the same bits ------------------------------------------------------------------------------ */
+
+/* Interrupted after any number of updates, across the end of an epoch too. */
+START_TEST(resumed_equals_uninterrupted)
+{
+    const weft_config config = tiny(NULL);
+    weft_trainer *trainer = new_trainer(&config);
+    const int64_t per_epoch = weft_batches_count(trainer->batches);
+    ck_assert_int_gt(per_epoch, 3);
+    ck_assert_int_lt(per_epoch, 18);
+    step(trainer, 20);
+    OK(weft_trainer_save(trainer, "whole.h5"));
+    weft_trainer_free(trainer);
+    const int at[] = { 0, 1, 4, (int)per_epoch, (int)per_epoch + 1, 19 };
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        trainer = new_trainer(&config);
+        step(trainer, at[i]);
+        OK(weft_trainer_save(trainer, "part.h5"));
+        weft_trainer_free(trainer);
+        OK(weft_trainer_resume(&config, "part.h5", &trainer));
+        ck_assert_int_eq(weft_trainer_updates(trainer), at[i]);
+        OK(weft_trainer_save(trainer, "again.h5"));
+        ck_assert(same_files("part.h5", "again.h5"));
+        step(trainer, 20 - at[i]);
+        OK(weft_trainer_save(trainer, "part.h5"));
+        ck_assert_msg(same_files("whole.h5", "part.h5"), "interrupted after %d updates", at[i]);
+        weft_trainer_free(trainer);
+    }
+}
+END_TEST
+
+/* The whole run, with validations and a stop in between. */
+START_TEST(stopped_run_goes_on)
+{
+    const weft_config config = tiny(NULL), short_config = tiny("[train]\nmax_updates = 8\n");
+    weft_trainer *trainer = new_trainer(&config);
+    ck_assert_int_eq(train_in(trainer, "whole", NULL), WEFT_TRAIN_UPDATES);
+    weft_trainer_free(trainer);
+
+    volatile sig_atomic_t stop = 1;
+    trainer = new_trainer(&config);
+    ck_assert_int_eq(train_in(trainer, "parts", &stop), WEFT_TRAIN_STOPPED);
+    weft_trainer_free(trainer);
+    OK(weft_trainer_resume(&config, "parts/checkpoint.h5", &trainer));
+    ck_assert_int_eq(weft_trainer_updates(trainer), 0);
+    weft_trainer_free(trainer);
+    /* The schedule looks at max_updates: it must not have changed what was done before. */
+    weft_config other = short_config;
+    other.optim.schedule = WEFT_CONFIG_CONSTANT;
+    OK(weft_trainer_resume(&other, "parts/checkpoint.h5", &trainer));
+    ck_assert_int_eq(train_in(trainer, "parts", NULL), WEFT_TRAIN_UPDATES);
+    weft_trainer_free(trainer);
+    OK(weft_trainer_resume(&config, "parts/checkpoint.h5", &trainer));
+    ck_assert_int_eq(weft_trainer_updates(trainer), 8);
+    weft_trainer_free(trainer);
+
+    trainer = new_trainer(&config);
+    step(trainer, 8);
+    trainer->best_loss = INFINITY;
+    OK(weft_trainer_save(trainer, "parts/checkpoint.h5"));
+    weft_trainer_free(trainer);
+    OK(weft_trainer_resume(&config, "parts/checkpoint.h5", &trainer));
+    ck_assert_int_eq(train_in(trainer, "parts", NULL), WEFT_TRAIN_UPDATES);
+    weft_trainer_free(trainer);
+    ck_assert(exists("whole/best.h5"));
+    ck_assert(same_files("whole/best.h5", "parts/best.h5"));
+    ck_assert(same_files("whole/checkpoint.h5", "parts/checkpoint.h5"));
+    remove_run("whole");
+    remove_run("parts");
+}
+END_TEST
+
+START_TEST(any_number_of_threads)
+{
+    const weft_config config = tiny("[train]\naccumulate = 2\n");
+    char path[32];
+    weft_team_work(1); /* share every loop that can be shared */
+    for (int n = 1; n <= 3; n++) {
+        OK(weft_threads_set(n));
+        weft_team_largest();
+        weft_trainer *trainer = new_trainer(&config);
+        step(trainer, 5);
+        snprintf(path, sizeof path, "threads%d.h5", n);
+        OK(weft_trainer_save(trainer, path));
+        weft_trainer_free(trainer);
+        ck_assert_int_eq(weft_team_largest(), n);
+        ck_assert(same_files("threads1.h5", path));
+    }
+}
+END_TEST
+
+/* ---- accumulation ------------------------------------------------------------------------------- */
+
+/* Four parts of a batch, with dropout, give its gradient. */
+START_TEST(parts_equal_batch)
+{
+    const weft_config config = tiny("[train]\nbatch_tokens = 400\n");
+    weft_trainer *trainer = new_trainer(&config);
+    weft_params *params = trainer->model->params;
+    const size_t n = (size_t)weft_params_block_size(params);
+    weft_real *whole = malloc(n * sizeof *whole);
+    weft_batch batch, part;
+    double loss, sum = 0, largest = 0, worst = 0;
+    step(trainer, 2);
+    weft_batches_next(trainer->batches, &batch);
+    ck_assert_int_gt(batch.target.B, 8);
+    OK(weft_trainer_gradient(trainer, &batch, &loss));
+    memcpy(whole, weft_params_gradients(params), n * sizeof *whole);
+    weft_params_zero_gradients(params);
+    for (int j = 0; j < 4; j++) {
+        double loss_j;
+        OK(weft_batches_part(trainer->batches, &batch, 4, j, &part));
+        ck_assert_int_gt(part.target.B, 0);
+        ck_assert_int_lt(part.target.B, batch.target.B);
+        OK(weft_trainer_gradient(trainer, &part, &loss_j));
+        sum += loss_j;
+    }
+    for (size_t i = 0; i < n; i++) {
+        largest = fmax(largest, fabs((double)whole[i]));
+        worst = fmax(worst, fabs((double)(whole[i] - weft_params_gradients(params)[i])));
+    }
+    const double tolerance = sizeof(weft_real) == 8 ? 1e-12 : 2e-5;
+    ck_assert_double_gt(largest, 0.1);
+    ck_assert_msg(worst <= tolerance * largest, "worst difference %g of %g", worst, largest);
+    ck_assert_double_le(fabs(sum - loss), tolerance * loss);
+    free(whole);
+    weft_trainer_free(trainer);
+}
+END_TEST
+
+/* An update over three batches: their gradients summed, divided by all their tokens. */
+START_TEST(accumulates)
+{
+    const weft_config config = tiny("[train]\naccumulate = 3\n");
+    weft_trainer *trainer = new_trainer(&config), *by_hand = new_trainer(&config);
+    weft_train_step s;
+    OK(weft_trainer_step(trainer, &s));
+    int64_t tokens = 0;
+    double lr, norm, loss, sum = 0;
+    for (int i = 0; i < 3; i++) {
+        weft_batch batch;
+        weft_batches_next(by_hand->batches, &batch);
+        OK(weft_trainer_gradient(by_hand, &batch, &loss));
+        tokens += batch.target.N;
+        sum += loss;
+    }
+    OK(weft_trainer_apply(by_hand, tokens, &lr, &norm));
+    ck_assert_int_eq(s.tokens, tokens);
+    ck_assert_double_eq(s.loss, sum / (double)tokens);
+    ck_assert_double_eq(s.norm, norm);
+    OK(weft_trainer_save(trainer, "a.h5"));
+    OK(weft_trainer_save(by_hand, "b.h5"));
+    ck_assert(same_files("a.h5", "b.h5"));
+    weft_trainer_free(trainer);
+    weft_trainer_free(by_hand);
+}
+END_TEST
+
+/* ---- memory ------------------------------------------------------------------------------------- */
+
+static long page_faults(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt;
+}
+
+/* Nothing is allocated after the first step; no page fault in steps of an epoch already seen. */
+START_TEST(steady_state)
+{
+    const weft_config config = tiny(NULL);
+    weft_trainer *trainer = new_trainer(&config);
+    step(trainer, 1);
+    const int64_t n_allocations = weft_alloc_count();
+    step(trainer, 50);
+    const long n_faults = page_faults();
+    step(trainer, 1000);
+    ck_assert_int_eq(weft_alloc_count(), n_allocations);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    ck_assert_int_le(page_faults() - n_faults, 2); /* the kernel may take a page away */
+#endif
+    (void)n_faults;
+    weft_trainer_free(trainer);
+}
+END_TEST
+
+/* The plan made without computing is what the step then takes. */
+START_TEST(plan_equals_peak)
+{
+    const weft_config config = tiny(NULL);
+    weft_trainer *trainer = new_trainer(&config);
+    weft_batch batch;
+    double loss;
+    weft_batches_largest(trainer->batches, &batch);
+    weft_tape *plan = weft_tape_new(WEFT_DRY);
+    const weft_var y = weft_transformer_loss(&trainer->model->transformer, plan, &batch, NULL);
+    OK(weft_backward(plan, y, NULL));
+    OK(weft_trainer_gradient(trainer, &batch, &loss));
+    ck_assert_uint_gt(weft_tape_peak_bytes(plan), 0);
+    ck_assert_uint_eq(weft_tape_peak_bytes(plan), weft_tape_peak_bytes(trainer->tape));
+    weft_tape_free(plan);
+    weft_trainer_free(trainer);
+}
+END_TEST
+
+START_TEST(out_of_memory)
+{
+    const weft_config config = tiny("[data]\ntrain_size = 8\nvalid_size = 3\n");
+    weft_status status = WEFT_ERR_MEMORY;
+    int n_failed = 0;
+    for (int64_t n = 1; status != WEFT_OK; n += 1 + n / 8) {
+        weft_trainer *trainer;
+        weft_alloc_fail_at(n, true);
+        status = weft_trainer_new(&config, &trainer);
+        if (status == WEFT_OK) {
+            weft_validation result;
+            status = weft_trainer_validate(trainer, &result);
+            if (status == WEFT_OK) status = weft_trainer_save(trainer, "x.h5");
+        }
+        weft_alloc_fail_at(0, false);
+        weft_trainer_free(trainer);
+        if (status == WEFT_OK) break;
+        n_failed++;
+        ck_assert_msg(status == WEFT_ERR_MEMORY, "allocation %lld: %s", (long long)n,
+                      weft_message());
+    }
+    ck_assert_int_gt(n_failed, 20);
+}
+END_TEST
+
+/* ---- ends and errors ---------------------------------------------------------------------------- */
+
+START_TEST(ends)
+{
+    const weft_config patient =
+        tiny("[train]\nmax_updates = 20\nvalidate_every = 1\npatience = 2\n[optim]\nlr = 1e-30\n");
+    weft_trainer *trainer = new_trainer(&patient);
+    ck_assert_int_eq(train_in(trainer, "run", NULL), WEFT_TRAIN_PATIENCE);
+    ck_assert_int_lt(weft_trainer_updates(trainer), 6);
+    weft_trainer_free(trainer);
+    remove_run("run");
+
+    const weft_config timed = tiny("[train]\nmax_updates = 0\nmax_minutes = 0.005\n[optim]\n"
+                                   "schedule = constant\n");
+    trainer = new_trainer(&timed);
+    ck_assert_int_eq(train_in(trainer, "run", NULL), WEFT_TRAIN_TIME);
+    ck_assert_int_gt(weft_trainer_updates(trainer), 0);
+    weft_trainer_free(trainer);
+    ck_assert(exists("run/checkpoint.h5") && exists("run/best.h5"));
+    remove("run/checkpoint.h5");
+    remove("run/best.h5");
+    for (int i = 5; i < 100000 && rmdir("run") != 0; i += 5) ck_assert_int_lt(i, 99000);
+}
+END_TEST
+
+START_TEST(keeps_the_last)
+{
+    const weft_config config = tiny("[train]\nkeep = 2\n");
+    weft_trainer *trainer = new_trainer(&config);
+    ck_assert_int_eq(train_in(trainer, "run", NULL), WEFT_TRAIN_UPDATES);
+    weft_trainer_free(trainer);
+    ck_assert(!exists("run/checkpoint-5.h5") && !exists("run/checkpoint-10.h5"));
+    ck_assert(exists("run/checkpoint-15.h5"));
+    ck_assert(same_files("run/checkpoint-20.h5", "run/checkpoint.h5"));
+    remove_run("run");
+}
+END_TEST
+
+START_TEST(log_lines)
+{
+    const weft_config config = tiny(NULL);
+    weft_trainer *trainer = new_trainer(&config);
+    FILE *log = tmpfile(), *progress = tmpfile();
+    weft_train_end end;
+    mkdir("run", 0777);
+    OK(weft_train(trainer, &(weft_train_run){ .dir = "run", .log = log, .progress = progress },
+                  &end));
+    weft_trainer_free(trainer);
+    char line[512];
+    int n_train = 0, n_validation = 0, n_other = 0;
+    rewind(log);
+    while (fgets(line, sizeof line, log)) {
+        n_train += strncmp(line, "{\"event\": \"train\", ", 19) == 0;
+        n_validation += strncmp(line, "{\"event\": \"validation\", ", 24) == 0;
+        n_other += strncmp(line, "{\"event\": \"start\", ", 19) == 0 ||
+                   strncmp(line, "{\"event\": \"end\", ", 17) == 0;
+    }
+    ck_assert_int_eq(n_train, 7); /* every third of 20, and the rest */
+    ck_assert_int_eq(n_validation, 3);
+    ck_assert_int_eq(n_other, 2);
+    ck_assert_int_gt(ftell(progress), 0);
+    fclose(log);
+    fclose(progress);
+    remove_run("run");
+}
+END_TEST
+
+/* A value that is not finite: the sentence names where it arose, files stay as they were. */
+START_TEST(not_finite)
+{
+    const weft_config config = tiny(NULL);
+    weft_trainer *trainer = new_trainer(&config);
+    weft_params *params = trainer->model->params;
+    step(trainer, 3);
+    OK(weft_trainer_save(trainer, "good.h5"));
+    OK(weft_trainer_save(trainer, "kept.h5"));
+    const weft_tensor w =
+        weft_params_value(params, weft_params_find(params, "decoder.layers.0.linear1.weight"));
+    w.real[0] = (weft_real)INFINITY;
+    weft_params_changed(params);
+    weft_train_step s;
+    ck_assert_int_eq(weft_trainer_step(trainer, &s), WEFT_ERR_NUMERIC);
+    ck_assert_msg(strncmp(weft_message(), "update 4: decoder.layers.0", 26) == 0 &&
+                      strstr(weft_message(), "linear") != NULL,
+                  "%s", weft_message());
+    ck_assert_int_eq(weft_trainer_updates(trainer), 3);
+    ck_assert_int_eq(weft_trainer_save(trainer, "kept.h5"), WEFT_ERR_NUMERIC);
+    ck_assert(same_files("good.h5", "kept.h5"));
+    weft_trainer_free(trainer);
+}
+END_TEST
+
+START_TEST(bad_input)
+{
+    weft_trainer *trainer;
+    weft_config config = tiny(NULL);
+    strcpy(config.data.task, "phrasse");
+    ck_assert_int_eq(weft_trainer_new(&config, &trainer), WEFT_ERR_INPUT);
+    ck_assert_ptr_null(trainer);
+    ck_assert_msg(strstr(weft_message(), "phrases") != NULL, "%s", weft_message());
+
+    config = tiny("[data]\ntask =\ntrain = nowhere.tsv\n");
+    ck_assert_int_eq(weft_trainer_new(&config, &trainer), WEFT_ERR_INPUT);
+    ck_assert_msg(strstr(weft_message(), "nowhere.tsv") != NULL, "%s", weft_message());
+
+    config = tiny("[model]\nkind = decoder-only\n");
+    ck_assert_int_eq(weft_trainer_new(&config, &trainer), WEFT_ERR_INPUT);
+    ck_assert_msg(strstr(weft_message(), "encoder-decoder") != NULL, "%s", weft_message());
+
+    weft_model *model;
+    ck_assert_int_eq(weft_model_load("nowhere", &model), WEFT_ERR_INPUT);
+    ck_assert_int_eq(weft_model_load(".", &model), WEFT_ERR_INPUT);
+    ck_assert_ptr_null(model);
+}
+END_TEST
+
+/* What would make a resumed run another one is refused by name; the rest may change. */
+START_TEST(resume_with_changes)
+{
+    static const struct {
+        const char *change, *said;
+    } refused[] = { { "[model]\nffn = 64\n", "\"ffn = 32\" in section [model]" },
+                    { "[model]\ndropout = 0.2\n", "\"dropout = 0.1\"" },
+                    { "[data]\ntrain_size = 70\n", "\"train_size = 60\"" },
+                    { "[train]\nseed = 2\n", "\"seed = 1\"" },
+                    { "[train]\nbatch_tokens = 100\n", "\"batch_tokens = 120\"" },
+                    { "[optim]\nkind = sgd\n", "\"kind = adam\" in section [optim]" } };
+    weft_trainer *trainer;
+    weft_config config = tiny(NULL);
+    trainer = new_trainer(&config);
+    OK(weft_trainer_save(trainer, "x.h5"));
+    weft_trainer_free(trainer);
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        config = tiny(refused[i].change);
+        ck_assert_int_eq(weft_trainer_resume(&config, "x.h5", &trainer), WEFT_ERR_INPUT);
+        ck_assert_ptr_null(trainer);
+        ck_assert_msg(strstr(weft_message(), refused[i].said) != NULL, "%s", weft_message());
+    }
+    config = tiny("[train]\nmax_updates = 30\nlog_every = 1\n[optim]\nlr = 0.001\n");
+    OK(weft_trainer_resume(&config, "x.h5", &trainer));
+    step(trainer, 1);
+    weft_trainer_free(trainer);
+}
+END_TEST
+
+START_TEST(resume_with_another_text)
+{
+    FILE *file = fopen("pairs.tsv", "w");
+    fputs("a b\tx y\nb c\tz\n", file);
+    fclose(file);
+    const weft_config config = tiny("[data]\ntask =\ntrain = pairs.tsv\n");
+    weft_trainer *trainer = new_trainer(&config);
+    weft_validation result;
+    ck_assert_int_eq(weft_trainer_validate(trainer, &result), WEFT_ERR_STATE);
+    OK(weft_trainer_save(trainer, "x.h5"));
+    weft_trainer_free(trainer);
+    file = fopen("pairs.tsv", "a");
+    fputs("c\tx\n", file);
+    fclose(file);
+    ck_assert_int_eq(weft_trainer_resume(&config, "x.h5", &trainer), WEFT_ERR_INPUT);
+    ck_assert_msg(strstr(weft_message(), "2 items with 5 target tokens then") == NULL &&
+                      strstr(weft_message(), "2 items with 3 target tokens then, 3 with 4 now"),
+                  "%s", weft_message());
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("train");
+    TCase *tc = tcase_create("learning");
+    tcase_add_checked_fixture(tc, enter, temp_dir_leave);
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, loss_falls);
+    tcase_add_test(tc, learns_by_heart);
+    tcase_add_test(tc, running_text);
+    suite_add_tcase(suite, tc);
+
+    tc = tcase_create("resume");
+    tcase_add_checked_fixture(tc, enter, temp_dir_leave);
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, resumed_equals_uninterrupted);
+    tcase_add_test(tc, stopped_run_goes_on);
+    tcase_add_test(tc, resume_with_changes);
+    tcase_add_test(tc, resume_with_another_text);
+    suite_add_tcase(suite, tc);
+
+    tc = tcase_create("threads");
+    tcase_add_checked_fixture(tc, enter, temp_dir_leave);
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, any_number_of_threads);
+    suite_add_tcase(suite, tc);
+
+    tc = tcase_create("accumulation");
+    tcase_add_checked_fixture(tc, enter, temp_dir_leave);
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, parts_equal_batch);
+    tcase_add_test(tc, accumulates);
+    suite_add_tcase(suite, tc);
+
+    tc = tcase_create("memory");
+    tcase_add_checked_fixture(tc, enter, temp_dir_leave);
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, steady_state);
+    tcase_add_test(tc, plan_equals_peak);
+    tcase_add_test(tc, out_of_memory);
+    suite_add_tcase(suite, tc);
+
+    tc = tcase_create("ends");
+    tcase_add_checked_fixture(tc, enter, temp_dir_leave);
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, ends);
+    tcase_add_test(tc, keeps_the_last);
+    tcase_add_test(tc, log_lines);
+    tcase_add_test(tc, not_finite);
+    tcase_add_test(tc, bad_input);
+    suite_add_tcase(suite, tc);
+    return run_suite(suite);
+}
