@@ -1,0 +1,141 @@
+# weft train: a run and its folder, stopping and going on, mistakes.
+include(${CMAKE_CURRENT_LIST_DIR}/expect.cmake)
+set(try "\nTry: weft train --help\n")
+
+file(WRITE ${WORK}/tiny.ini
+"[data]
+task = copy
+train_size = 100
+valid_size = 12
+[model]
+d_model = 16
+ffn = 32
+heads = 2
+encoder_layers = 1
+decoder_layers = 1
+[train]
+max_updates = 12
+batch_tokens = 150
+validate_every = 5
+checkpoint_every = 4
+log_every = 3
+max_decode_length = 22
+[optim]
+lr = 0.003
+schedule = cosine
+warmup = 4
+")
+set(tiny train --config tiny.ini --threads 1)
+
+# ---- a run ---------------------------------------------------------------------------------------
+expect(CODE 0 OUT_HAS "^usage: weft train --config FILE \\| --task NAME \\| --resume DIR.*--threads" ARGS train --help)
+expect(CODE 0 ARGS ${tiny} --out new/a
+       OUT_HAS "source      [a-z]+\n  reference   [a-z]+\n. hypothesis  [a-z]*\n.*\nheld-out exact match: [0-9.]+ % \\([0-9]+ of 12\\)\n$"
+       ERR_HAS "^[0-9]+ parameters, vocabulary 29, 100 items.*\nupdate 5: validation loss .*update 12/12 ")
+file(GLOB made RELATIVE ${WORK}/new/a ${WORK}/new/a/*)
+list(SORT made)
+if(NOT made STREQUAL "best.h5;checkpoint.h5;config.ini;log.jsonl")
+  message(SEND_ERROR "the folder holds ${made}")
+endif()
+file(STRINGS ${WORK}/new/a/log.jsonl lines)
+list(GET lines 0 first)
+list(GET lines -1 last)
+string(JSON event GET "${first}" event)
+string(JSON reason GET "${last}" reason)
+if(NOT event STREQUAL "start" OR NOT reason STREQUAL "max_updates")
+  message(SEND_ERROR "the log is\n${lines}")
+endif()
+
+# Equal runs give equal files, wherever they lie and with any number of threads.
+function(same a b)
+  execute_process(COMMAND ${CMAKE_COMMAND} -E compare_files ${WORK}/${a} ${WORK}/${b} RESULT_VARIABLE code)
+  if(NOT code EQUAL 0)
+    message(SEND_ERROR "${a} and ${b} differ")
+  endif()
+endfunction()
+expect(CODE 0 ARGS train --config tiny.ini --threads 2 --out b OUT_HAS "match" ERR_HAS "12/12")
+same(new/a/checkpoint.h5 b/checkpoint.h5)
+same(new/a/best.h5 b/best.h5)
+
+# Without --out the folder takes its name from the configuration.
+expect(CODE 0 ARGS ${tiny} --set train.max_updates=1 --set optim.schedule=constant OUT_HAS "match" ERR_HAS "1/1")
+if(NOT EXISTS ${WORK}/out/tiny/checkpoint.h5)
+  message(SEND_ERROR "out/tiny was not made")
+endif()
+
+# A target that was missed is exit code 1.
+expect(CODE 1 ARGS ${tiny} --set train.target_exact=100 --out missed OUT_HAS "held-out exact match: [0-9.]+ % " ERR_HAS "12/12")
+
+# ---- stopping and going on -----------------------------------------------------------------------
+# A signal finishes the update and saves; the resumed run is the uninterrupted one.
+set(long --set train.max_updates=400 --set train.validate_every=0 --set train.checkpoint_every=0)
+expect(CODE 0 ARGS ${tiny} ${long} --out whole OUT_HAS "match" ERR_HAS "400/400")
+foreach(signal IN ITEMS INT TERM)
+  set(dir stopped-${signal})
+  file(WRITE ${WORK}/stop.sh
+"${WEFT} train --config tiny.ini --threads 1 --set train.max_updates=400 --set train.validate_every=0 \\
+  --set train.checkpoint_every=0 --out ${dir} 2> ${dir}.err > ${dir}.out &
+pid=$!
+n=0
+until grep -q '\"update\": 9,' ${dir}/log.jsonl 2> /dev/null; do sleep 0.02; n=$((n + 1)); [ $n -lt 3000 ] || exit 1; done
+kill -${signal} $pid
+wait $pid
+")
+  execute_process(COMMAND sh ${WORK}/stop.sh WORKING_DIRECTORY ${WORK} RESULT_VARIABLE code)
+  file(READ ${WORK}/${dir}.err err)
+  set(expected_INT 130)
+  set(expected_TERM 143)
+  if(NOT code EQUAL ${expected_${signal}} OR NOT err MATCHES
+     "stopped after update [0-9]+, all is saved; to go on: weft train --resume ${dir}\n$")
+    message(SEND_ERROR "SIG${signal}: exit code ${code}\n${err}")
+  endif()
+  expect(CODE 0 ARGS train --resume ${dir} --threads 1 OUT_HAS "held-out exact match: " ERR_HAS "400/400")
+  same(whole/checkpoint.h5 ${dir}/checkpoint.h5)
+  same(whole/best.h5 ${dir}/best.h5)
+endforeach()
+
+# Going on with a run that has ended, and with more updates than it had.
+expect(CODE 0 ARGS train --resume b --threads 1 OUT_HAS "held-out exact match" ERR_HAS "12/12")
+same(new/a/checkpoint.h5 b/checkpoint.h5)
+expect(CODE 0 ARGS train --resume b --threads 1 --set train.max_updates=15 OUT_HAS "match" ERR_HAS "15/15")
+file(STRINGS ${WORK}/b/log.jsonl lines REGEX "\"end\"")
+list(GET lines -1 last)
+string(JSON update GET "${last}" update)
+if(NOT update EQUAL 15)
+  message(SEND_ERROR "the log of the resumed run ends with ${last}")
+endif()
+
+# ---- mistakes: one sentence, nothing written -----------------------------------------------------
+function(refused)
+  expect(CODE 2 ${ARGN} --out refused)
+  if(EXISTS ${WORK}/refused)
+    message(SEND_ERROR "${ARGN} left a folder behind")
+    file(REMOVE_RECURSE ${WORK}/refused)
+  endif()
+endfunction()
+set(one "weft train: one of --config FILE, --task NAME and --resume DIR is needed\n")
+expect(CODE 2 ERR "${one}" ARGS train)
+refused(ERR "${one}" ARGS train --config tiny.ini --task copy)
+expect(CODE 2 ERR "weft train: --resume goes on in its own folder, without --out\n" ARGS train --resume b --out c)
+expect(CODE 2 ERR "weft train: b exists already: name another folder with --out, or go on with --resume b\n"
+       ARGS ${tiny} --out b)
+expect(CODE 2 ERR_HAS "^weft train: [^\n]*nowhere[^\n]*\n$" ARGS train --resume nowhere)
+refused(ERR_HAS "^weft train: nofile.ini[^\n]*\n$" ARGS train --config nofile.ini)
+refused(ERR_HAS "^weft train: [^\n]*phrasse[^\n]*phrases[^\n]*\n$" ARGS train --task phrasse)
+refused(ERR_HAS "^weft train: [^\n]*model.headz[^\n]*model.heads[^\n]*\n$" ARGS ${tiny} --set model.headz=2)
+refused(ERR_HAS "^weft train: [^\n]*model.dropout[^\n]*\n$" ARGS ${tiny} --set model.dropout=1)
+refused(ERR_HAS "^weft train: [^\n]*divisible[^\n]*\n$" ARGS ${tiny} --set model.heads=3)
+refused(ERR_HAS "^weft train: [^\n]*no.tsv[^\n]*\n$" ARGS ${tiny} --set data.task= --set data.train=no.tsv)
+refused(ERR "weft train: --threads 257: a whole number from 0 to 256 is needed${try}" ARGS ${tiny} --threads 257)
+expect(CODE 2 ERR_HAS "^weft train: [^\n]*\"d_model = 16\"[^\n]*\n$" ARGS train --resume b --set model.d_model=32)
+file(WRITE ${WORK}/pairs.tsv "a\tb\nno tab\n")
+refused(ERR_HAS "^weft train: pairs.tsv:2:[^\n]*\n$" ARGS ${tiny} --set data.task= --set data.train=pairs.tsv)
+
+# A damaged checkpoint.
+file(COPY ${WORK}/b/config.ini DESTINATION ${WORK}/damaged)
+execute_process(COMMAND head -c 20000 ${WORK}/b/checkpoint.h5 OUTPUT_FILE ${WORK}/damaged/checkpoint.h5)
+expect(CODE 2 ERR_HAS "^weft train: damaged/checkpoint.h5[^\n]*\n$" ARGS train --resume damaged)
+
+# A folder that cannot be made, a disk that is full.
+file(WRITE ${WORK}/file "")
+expect(CODE 2 ERR_HAS "^weft train: file/x?[^\n]*\n$" ARGS ${tiny} --out file/x)
