@@ -54,6 +54,12 @@ static void catch_signals(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
+static void leave_signals(void)
+{
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+}
+
 /* ---- the configuration -------------------------------------------------------------------------- */
 
 static weft_status join(const char *dir, const char *name, char path[PATH_BYTES])
@@ -218,9 +224,12 @@ static weft_status train_into(weft_trainer *trainer, const arguments *args, cons
             .dir = dir, .log = log, .progress = stderr, .stop = &signal_seen
         };
         status = weft_train(trainer, &run, &end);
+        leave_signals();
     }
     if (log && fclose(log) != 0 && status == WEFT_OK)
         status = weft_error(WEFT_ERR_IO, "%s/log.jsonl: %s", dir, strerror(errno));
+    if (status == WEFT_ERR_NUMERIC)
+        fprintf(stderr, "%s/checkpoint.h5 holds the last good state\n", dir);
     if (status != WEFT_OK) return status;
     if (end == WEFT_TRAIN_STOPPED) {
         fprintf(stderr,

@@ -117,11 +117,19 @@ static weft_status log_validation(loop *l, bool best)
                weft_log_bool("best", best), weft_log_real("elapsed_s", elapsed_s(l)));
 }
 
+/* Did the last validation reach train.target_exact? */
+static bool has_reached_target(const loop *l)
+{
+    const double target = l->config->train.target_exact;
+    const double n = (double)l->validation.sentences;
+    return target > 0 && n > 0 && 100 * (double)l->validation.n_exact >= target * n;
+}
+
 static weft_status validate(loop *l)
 {
     weft_status status = weft_trainer_validate(l->t, &l->validation);
     if (status != WEFT_OK) return status;
-    const bool best = l->validation.loss < l->t->best_loss;
+    const bool best = l->validation.loss < l->t->best_loss || has_reached_target(l);
     l->t->n_worse = best ? 0 : l->t->n_worse + 1;
     if (best) l->t->best_loss = l->validation.loss;
     l->validated = l->t->update;
@@ -159,11 +167,9 @@ static bool is_stopped(const loop *l) { return l->run->stop && *l->run->stop != 
 static bool has_ended(const loop *l, weft_train_end *end)
 {
     const weft_config *config = l->config;
-    const bool fresh = l->validated == l->t->update && l->validation.sentences > 0;
-    const double wanted = config->train.target_exact / 100 * (double)l->validation.sentences;
     if (is_stopped(l)) {
         *end = WEFT_TRAIN_STOPPED;
-    } else if (config->train.target_exact > 0 && fresh && (double)l->validation.n_exact >= wanted) {
+    } else if (l->validated == l->t->update && has_reached_target(l)) {
         *end = WEFT_TRAIN_TARGET;
     } else if (config->train.patience > 0 && l->t->n_worse >= config->train.patience) {
         *end = WEFT_TRAIN_PATIENCE;

@@ -80,8 +80,9 @@ typedef enum weft_train_end {
 
 /**
  * Train until something ends it, with log lines, validations and checkpoints as the configuration
- * says. DIR/checkpoint.h5 is the last state, DIR/best.h5 that with the lowest validation loss;
- * with train.keep > 1 the last so many are kept as DIR/checkpoint-UPDATE.h5 as well.
+ * says. DIR/checkpoint.h5 is the last state, DIR/best.h5 that with the lowest validation loss (or
+ * that which reached train.target_exact); with train.keep > 1 the last so many are kept as
+ * DIR/checkpoint-UPDATE.h5 as well.
  *
  * After an error the files are those of the last good checkpoint.
  */

@@ -136,6 +136,11 @@ file(COPY ${WORK}/b/config.ini DESTINATION ${WORK}/damaged)
 execute_process(COMMAND head -c 20000 ${WORK}/b/checkpoint.h5 OUTPUT_FILE ${WORK}/damaged/checkpoint.h5)
 expect(CODE 2 ERR_HAS "^weft train: damaged/checkpoint.h5[^\n]*\n$" ARGS train --resume damaged)
 
-# A folder that cannot be made, a disk that is full.
+# A folder that cannot be made.
 file(WRITE ${WORK}/file "")
 expect(CODE 2 ERR_HAS "^weft train: file/x?[^\n]*\n$" ARGS ${tiny} --out file/x)
+
+# A learning rate that is far too high: where it went wrong, and the checkpoint from before.
+expect(CODE 1 ARGS ${tiny} --out nan --set optim.kind=sgd --set optim.lr=1e6
+       ERR_HAS "\nnan/checkpoint.h5 holds the last good state\nweft train: update [0-9]+: [a-z]+[^\n]* inf [^\n]*\n$")
+expect(CODE 1 ARGS train --resume nan --threads 1 ERR_HAS "weft train: update [0-9]+: [^\n]*\n$")
