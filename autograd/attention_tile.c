@@ -126,7 +126,7 @@ WEFT_INLINE void causal_product(const weft_attention_head *h, int64_t from, int6
 WEFT_KERNEL static void forward_tile(const weft_attention_head *h, int64_t from, workspace w)
 {
     const int64_t n = least(TILE, h->n_q - from), end = keys_end(h, from, n);
-    double *sum = (double *)w.sum;
+    double *sum = (void *)w.sum;
     weft_real *o = h->o + from * h->ldo;
     for (int64_t i = 0; i < n; i++) {
         w.row[i] = (weft_real)-INFINITY;

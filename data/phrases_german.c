@@ -1,6 +1,9 @@
 /* phrases_german.c - a meaning in German words. */
 #include "data/phrases_internal.h"
 
+#include <stdio.h>
+#include <string.h>
+
 /* ---- noun phrases --------------------------------------------------------------------------- */
 
 /* Columns of all tables of endings: masculine, feminine, neuter, plural. */
@@ -158,8 +161,8 @@ static const char *present(const weft_verb *verb, weft_agreement agreement, char
     if (verb->frame == COPULA) return sein[agreement];
     if (agreement == SECOND) return verb->du;
     if (agreement == THIRD) return verb->er;
-    strcpy(text, verb->infinitive);
-    if (agreement == FIRST) text[strlen(text) - 1] = '\0';
+    const size_t n = strlen(verb->infinitive) - (agreement == FIRST);
+    snprintf(text, VERB_BYTES, "%.*s", (int)n, verb->infinitive);
     return text;
 }
 

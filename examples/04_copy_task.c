@@ -106,7 +106,7 @@ int main(void)
     weft_vocab *vocab = make_vocab(task, training);
     expect_ok(weft_corpus_encode(training, vocab, vocab));
     expect_ok(weft_corpus_encode(held_out, vocab, vocab));
-    weft_batches *batches;
+    weft_batches *batches = NULL;
     expect_ok(weft_batches_new(
         training, &(weft_batches_spec){ .batch_tokens = BATCH_TOKENS, .seed = 1 }, &batches));
 

@@ -96,13 +96,13 @@ static bool check_widths(const weft_call *c)
             return weft_fail(c, WEFT_ERR_SHAPE,
                              "q, k and v must be [rows, heads * width] or "
                              "[sentences, rows, heads * width]");
-    const int64_t K = weft_cols(q) / H;
+    const int64_t K = weft_cols(q) / H, k_cols = K * G;
     if (K < 1 || weft_cols(q) != K * H)
         return weft_fail(c, WEFT_ERR_SHAPE, "last dim of q (%lld) is not a multiple of %lld heads",
                          (long long)weft_cols(q), (long long)H);
-    if (weft_cols(k) != K * G)
+    if (weft_cols(k) != k_cols)
         return weft_fail(c, WEFT_ERR_SHAPE, "last dim of k (%lld) must be %lld: %lld heads of %lld",
-                         (long long)weft_cols(k), (long long)(K * G), (long long)G, (long long)K);
+                         (long long)weft_cols(k), (long long)k_cols, (long long)G, (long long)K);
     if (weft_cols(v) < G || weft_cols(v) % G != 0)
         return weft_fail(c, WEFT_ERR_SHAPE, "last dim of v (%lld) is not a multiple of %lld heads",
                          (long long)weft_cols(v), (long long)G);
@@ -301,7 +301,8 @@ static void sweep(const weft_call *c, bool backward)
     int64_t work;
     const int64_t n = plan(c, &s, backward, pieces, &work) * s.G;
     int team = weft_team(n, work);
-    if (team > a->n_threads) team = a->n_threads; /* the number of threads was raised in between */
+    /* The number of threads may have been raised in between. NOLINTNEXTLINE: a pragma reads team */
+    if (team > a->n_threads) team = a->n_threads;
 #pragma omp parallel for schedule(static, 1) num_threads(team)
     for (int64_t i = 0; i < n; i++) {
         const piece *of = &pieces[i / s.G];
@@ -407,8 +408,10 @@ static void define(weft_rule *r)
 {
     weft_tape *t = r->tape;
     weft_tensor in[N_INPUTS];
-    for (int i = 0; i < N_INPUTS; i++)
-        in[i] = weft_is_nil(r->in[i]) ? (weft_tensor){ .rank = -1 } : weft_value(t, r->in[i]);
+    for (int i = 0; i < N_INPUTS; i++) {
+        in[i] = (weft_tensor){ .rank = -1 };
+        if (!weft_is_nil(r->in[i])) in[i] = weft_value(t, r->in[i]);
+    }
     if (weft_tape_flags(t) & WEFT_DRY) /* offsets are not known: as if it were one sentence */
         in[Q_OFFSETS].rank = in[K_OFFSETS].rank = -1;
     const weft_call c = { .tape = t, .attr = r->attr, .in = in };

@@ -51,7 +51,7 @@ static void forward(const weft_call *c)
     const int64_t D = ((const sinusoid_attr *)c->attr)->D, N = c->in[0].dim[0];
     const weft_tensor *rows = &c->in[0];
     double *frequency = c->scratch;
-    weft_real *table = (weft_real *)(frequency + D);
+    weft_real *table = (void *)(frequency + D);
     int64_t longest = 0; /* rows of the table that are needed */
     for (int64_t n = 0; n < N; n++) {
         const int64_t p = rows->i32[n * rows->ld + 1];
