@@ -28,6 +28,8 @@ static const char task_config[] = "[model]\n"
                                   "encoder_layers = 2\n"
                                   "decoder_layers = 2\n"
                                   "dropout = 0\n"
+                                  "norm = pre\n"
+                                  "final_norm = true\n"
                                   "[train]\n"
                                   "max_updates = 3000\n"
                                   "batch_tokens = 2000\n"
@@ -35,11 +37,11 @@ static const char task_config[] = "[model]\n"
                                   "validate_every = 500\n"
                                   "checkpoint_every = 500\n"
                                   "max_decode_length = 40\n"
-                                  "target_exact = 100\n"
+                                  "target_exact = 99\n"
                                   "[optim]\n"
-                                  "lr = 0.002\n"
+                                  "lr = 0.004\n"
                                   "schedule = cosine\n"
-                                  "warmup = 200\n";
+                                  "warmup = 100\n";
 
 static volatile sig_atomic_t signal_seen;
 
