@@ -81,7 +81,8 @@ WEFT_KERNEL static void forward_chunk(const weft_call *c, const update *u, int64
     for (int64_t k = 0; k < n; k++) {
         m_new[k] = u->beta1 * m[k] + (1 - u->beta1) * g[k];
         v_new[k] = u->beta2 * v[k] + (1 - u->beta2) * g[k] * g[k];
-        const weft_real step = m_new[k] * u->fix1 / (sqrt(v_new[k] * u->fix2) + u->eps);
+        const weft_real v_hat = v_new[k] > 0 ? v_new[k] * u->fix2 : 0; /* as the definition */
+        const weft_real step = m_new[k] * u->fix1 / (sqrt(v_hat) + u->eps);
         p_new[k] = p[k] - lr * (step + u->decay * p[k]);
     }
 }
@@ -111,7 +112,8 @@ static double backward_chunk(const weft_call *c, const update *u, int64_t from, 
         const weft_real p = c->in[P].real[k], g = c->in[G_IN].real[k];
         const weft_real dp = dout[0] ? dout[0][k] : 0;
         const weft_real m_hat = c->out[1].real[k] * u->fix1;
-        const weft_real root = sqrt(c->out[2].real[k] * u->fix2), below = root + u->eps;
+        const weft_real v = c->out[2].real[k];
+        const weft_real root = sqrt(v > 0 ? v * u->fix2 : 0), below = root + u->eps;
         weft_real dm = dout[1] ? dout[1][k] : 0, dv = dout[2] ? dout[2][k] : 0;
         dm -= lr * dp / below * u->fix1;
         if (root > 0) dv += lr * dp * (m_hat / below) / below / (2 * root) * u->fix2;
@@ -176,15 +178,17 @@ static weft_var with(weft_tape *t, int rank, const int64_t dim[], weft_adam_spec
     return all_results(t, p, g, m, v, weft_sample_uniform(t, 0.1, 0.5, 0, NULL), &spec);
 }
 
-/* Elements that no gradient ever reached: g, m and v are exactly 0 there, and stay so. */
+/* Elements that no gradient ever reached: g, m and v are exactly 0 there. v is a leaf itself, so that
+ * the derivative by v = 0, which is 0, is seen. */
 static weft_var sample_unused(weft_tape *t)
 {
     const weft_real used_values[] = { 1, 0, 0, 1, 1, 0 };
+    const weft_real v_values[] = { (weft_real)0.4, 0, 0, (weft_real)1.3, (weft_real)0.7, 0 };
     const weft_var used = weft_constant(t, WEFT_DIMS(3, 2), used_values);
     const weft_var p = weft_sample_normal(t, WEFT_DIMS(3, 2)),
                    g = weft_mul(t, used, weft_sample_normal(t, WEFT_DIMS(3, 2))),
                    m = weft_mul(t, used, weft_sample_normal(t, WEFT_DIMS(3, 2))),
-                   v = weft_mul(t, used, weft_sample_uniform(t, 0.2, 2, WEFT_DIMS(3, 2)));
+                   v = weft_leaf(t, WEFT_DIMS(3, 2), v_values);
     return all_results(t, p, g, m, v, weft_sample_uniform(t, 0.1, 0.5, 0, NULL),
                        &(weft_adam_spec){ .step = 3 });
 }
