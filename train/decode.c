@@ -2,6 +2,7 @@
 #include "data/vocab.h"
 #include "train/decode_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -208,6 +209,7 @@ static int64_t fill_batch(pass *p, int64_t first, int64_t n_items, int64_t batch
                           weft_tokens *batch)
 {
     int64_t i = first, N = 0;
+    assert(p->ids && p->offsets && p->rows);
     for (; i < n_items && (i == first || N + p->items[i].n <= batch_tokens); i++) {
         int64_t n;
         const int32_t *const ids =
@@ -228,6 +230,7 @@ static int64_t fill_batch(pass *p, int64_t first, int64_t n_items, int64_t batch
 /* Append what was said to items first .. of a batch. */
 static weft_status append(pass *p, int64_t first, const weft_hypotheses *h)
 {
+    assert(h->offsets && p->begin && p->end); /* a decoded batch has its offsets */
     const int64_t n = h->offsets[h->B];
     int32_t *const said = weft_realloc(p->said, (size_t)(p->n_said + n), sizeof *said);
     if (!said) return WEFT_ERR_MEMORY;
@@ -252,8 +255,10 @@ static weft_status reorder(const pass *p, int64_t n_items, weft_hypotheses *out)
         weft_hypotheses_free(&h);
         return WEFT_ERR_MEMORY;
     }
+    assert(p->begin && p->end);
     for (int64_t i = 0; i < n_items; i++) {
         const int64_t n = p->end[i] - p->begin[i];
+        assert(n == 0 || p->said);
         if (n > 0) memcpy(h.ids + h.offsets[i], p->said + p->begin[i], (size_t)n * sizeof *h.ids);
         h.offsets[i + 1] = h.offsets[i] + n;
     }

@@ -3,6 +3,7 @@
 #include "data/vocab.h"
 #include "train/decode_internal.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ typedef struct sampler {
 static weft_status draw(sampler *s, const weft_tensor *logits, int32_t *id)
 {
     const int64_t V = weft_size(logits);
+    assert(logits->real);
     for (int64_t i = 0; i < V; i++) {
         s->choices[i] = (choice){ .logit = (double)logits->real[i], .id = (int32_t)i };
         if (!isfinite(s->choices[i].logit))
@@ -96,7 +98,7 @@ static weft_status check(int64_t n_prompt, const weft_sample_spec *spec)
 static weft_status generate(sampler *s, int64_t n_prompt, weft_hypotheses *out)
 {
     while (s->n < n_prompt + s->spec->n_tokens) {
-        weft_tensor logits;
+        weft_tensor logits = { .rank = 0 };
         weft_status status = read_on(s, &logits);
         int32_t id = WEFT_EOS;
         if (status == WEFT_OK) status = draw(s, &logits, &id);
