@@ -4,6 +4,7 @@
 #include "cli/dispatch.h"
 
 static const weft_cli_subcommand benchmarks[] = {
+    { "step", weft_cli_bench_step, "a training step, beside its matrix products" },
     { "gemm", weft_cli_bench_gemm, "the matrix products of a training step, beside the peak" },
 };
 

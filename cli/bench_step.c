@@ -1,0 +1,292 @@
+/* bench_step.c - `weft bench step`: one training step, forward to Adam, beside its matrix products. */
+#include "cli/bench_internal.h"
+#include "cli/cli.h"
+#include "cli/multi30k_lengths.h"
+#include "cli/options.h"
+#include "layers/layers.h"
+#include "optim/optim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+
+/* The models that weft's speed is measured by. Dropout and final norms are where nn.Transformer has
+ * them, so that PyTorch does the same work. */
+static const struct workload {
+    const char *name;
+    weft_transformer_config config;
+    int64_t n_sentences, length; /* of each batch; 0: batches of the real lengths */
+} workloads[] = {
+    { "tiny",
+      { .layer = { .D = 128,
+                   .F = 256,
+                   .heads = 4,
+                   .activation = WEFT_RELU,
+                   .dropout = 0.3,
+                   .attention_dropout = 0.3,
+                   .activation_dropout = 0.3,
+                   .init = { .kind = WEFT_INIT_XAVIER_UNIFORM } },
+        .encoder_layers = 4,
+        .decoder_layers = 4,
+        .source_V = 9712,
+        .target_V = 9712,
+        .tie = WEFT_TIE_ALL,
+        .final_norm = true,
+        .label_smoothing = 0.1 },
+      0,
+      0 },
+    { "base",
+      { .layer = { .D = 512,
+                   .F = 2048,
+                   .heads = 8,
+                   .activation = WEFT_RELU,
+                   .dropout = 0.1,
+                   .attention_dropout = 0.1,
+                   .activation_dropout = 0.1,
+                   .init = { .kind = WEFT_INIT_XAVIER_UNIFORM } },
+        .encoder_layers = 6,
+        .decoder_layers = 6,
+        .source_V = 8000,
+        .target_V = 8000,
+        .tie = WEFT_TIE_ALL,
+        .final_norm = true,
+        .label_smoothing = 0.1 },
+      16,
+      64 },
+    { "gpt",
+      { .decoder_only = true,
+        .layer = { .D = 256,
+                   .F = 1024,
+                   .heads = 8,
+                   .pre_norm = true,
+                   .activation = WEFT_GELU_TANH,
+                   .init = { WEFT_INIT_NORMAL, 0.02, 0 } },
+        .decoder_layers = 6,
+        .target_V = 8000,
+        .tie = WEFT_TIE_TARGET,
+        .final_norm = true,
+        .no_embed_scale = true,
+        .position = WEFT_POSITION_LEARNED,
+        .max_positions = 128,
+        .embedding_std = 0.02 },
+      8,
+      128 },
+};
+enum { BATCH_TOKENS = 4096, MOST_BATCHES = 256, WARM_UP = 2, MOST_STEPS = 10000 };
+enum { N_LENGTHS = sizeof multi30k_lengths / sizeof multi30k_lengths[0] };
+
+/* ---- batches ------------------------------------------------------------------------------------ */
+
+/* Room for one batch; both sides are filled anew for each step. */
+typedef struct feed {
+    int32_t ids[2][BATCH_TOKENS], labels[BATCH_TOKENS];
+    int32_t offsets[2][BATCH_TOKENS + 1], rows[2][2 * BATCH_TOKENS];
+    weft_batch batch;
+} feed;
+
+static void add_sentence(weft_tokens *side, feed *f, int which, int64_t length, int64_t V,
+                         uint64_t key)
+{
+    int64_t N = side->N;
+    for (int64_t k = 0; k < length; k++, N++) {
+        f->ids[which][N] = 4 + (int32_t)weft_random_below(key, (uint64_t)N, (uint64_t)V - 4);
+        f->rows[which][2 * N] = (int32_t)side->B;
+        f->rows[which][2 * N + 1] = (int32_t)k;
+    }
+    f->offsets[which][++side->B] = (int32_t)N;
+    side->N = N;
+}
+
+static void begin_batch(feed *f)
+{
+    f->batch.source = (weft_tokens){ 0, 0, f->ids[0], f->offsets[0], f->rows[0] };
+    f->batch.target = (weft_tokens){ 0, 0, f->ids[1], f->offsets[1], f->rows[1] };
+    f->batch.labels = f->labels;
+}
+
+static void add_pair(feed *f, const struct workload *w, int64_t source, int64_t target)
+{
+    const uint64_t key = weft_random_key(1, 0, 1);
+    if (!w->config.decoder_only)
+        add_sentence(&f->batch.source, f, 0, source, w->config.source_V, key);
+    add_sentence(&f->batch.target, f, 1, target, w->config.target_V, key + 1);
+}
+
+/* Walk through the lengths in their order, cutting where longest x sentences would exceed 4,096 as
+ * fairseq's --max-tokens does. Fills batch `wanted` where f is given; returns how many there are. */
+static int64_t real_batches(feed *f, const struct workload *w, int64_t wanted)
+{
+    int64_t n_batches = 0, n = 0;
+    int longest = 0;
+    for (int i = 0; i < N_LENGTHS; i++) {
+        const int source = multi30k_lengths[i].source, target = multi30k_lengths[i].target;
+        const int longer = source > target ? source : target;
+        for (int k = 0; k < multi30k_lengths[i].count; k++) {
+            if (longer > longest) longest = longer;
+            if (longest * (n + 1) > BATCH_TOKENS) {
+                n_batches++;
+                n = 0;
+                longest = longer;
+            }
+            n++;
+            if (f && n_batches == wanted) add_pair(f, w, source, target);
+        }
+    }
+    return n_batches + 1;
+}
+
+static void make_batch(feed *f, const struct workload *w, int64_t step)
+{
+    begin_batch(f);
+    if (w->n_sentences > 0) {
+        for (int64_t b = 0; b < w->n_sentences; b++) add_pair(f, w, w->length, w->length);
+    } else {
+        int64_t order[MOST_BATCHES];
+        const int64_t n = real_batches(NULL, w, 0);
+        weft_random_permutation(weft_random_key(1, 0, 0), n, order);
+        (void)real_batches(f, w, order[step % n]);
+    }
+    const uint64_t key = weft_random_key(1, (uint64_t)step, 2);
+    for (int64_t i = 0; i < f->batch.target.N; i++)
+        f->labels[i] =
+            4 + (int32_t)weft_random_below(key, (uint64_t)i, (uint64_t)w->config.target_V - 4);
+}
+
+/* ---- measuring ---------------------------------------------------------------------------------- */
+
+typedef struct bench {
+    const struct workload *workload;
+    weft_transformer *model;
+    weft_params *params;
+    weft_tape *tape;
+    weft_optimiser *adam;
+    feed *feed;
+    double *times_s;
+    int64_t n_steps, n_tokens; /* of the steps that count */
+} bench;
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void bench_free(bench *b)
+{
+    weft_optimiser_free(b->adam);
+    weft_tape_free(b->tape);
+    weft_params_free(b->params);
+    weft_free(b->model);
+    weft_free(b->feed);
+    weft_free(b->times_s);
+}
+
+static weft_status bench_init(bench *b)
+{
+    b->model = weft_alloc(1, sizeof *b->model);
+    b->feed = weft_alloc(1, sizeof *b->feed);
+    b->times_s = weft_alloc((size_t)b->n_steps, sizeof *b->times_s);
+    b->params = weft_params_new(1);
+    b->tape = weft_tape_new(0);
+    if (!b->model || !b->feed || !b->times_s || !b->params || !b->tape) return WEFT_ERR_MEMORY;
+    const weft_status status = weft_transformer_init(b->model, b->params, &b->workload->config);
+    if (status != WEFT_OK) return status;
+    b->adam = weft_optimiser_new(b->params, &(weft_optimiser_spec){ .kind = WEFT_ADAM });
+    return b->adam ? WEFT_OK : WEFT_ERR_MEMORY;
+}
+
+static weft_status one_step(bench *b, int64_t step)
+{
+    weft_tape_reset(b->tape);
+    weft_tape_seed(b->tape, 1, (uint64_t)step);
+    const weft_var loss = weft_transformer_loss(b->model, b->tape, &b->feed->batch, NULL);
+    const weft_status status = weft_backward(b->tape, loss, NULL);
+    if (status != WEFT_OK) return status;
+    return weft_optimiser_step(b->adam, b->params, 1e-4, 1 / (double)b->feed->batch.target.N, NULL);
+}
+
+static weft_status measure(bench *b)
+{
+    for (int64_t step = -WARM_UP; step < b->n_steps; step++) {
+        make_batch(b->feed, b->workload, step + WARM_UP);
+        const double start_s = seconds();
+        const weft_status status = one_step(b, step + WARM_UP);
+        if (status != WEFT_OK) return status;
+        if (step < 0) continue;
+        b->times_s[step] = seconds() - start_s;
+        b->n_tokens += b->feed->batch.target.N;
+    }
+    return WEFT_OK;
+}
+
+static weft_status report(const bench *b, bool json)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage); /* before the products take memory of their own */
+    const char *const name = b->workload->name;
+    const double gemm_ms = weft_bench_products_ms(name);
+    if (gemm_ms < 0) return WEFT_ERR_MEMORY;
+    double sum_s = 0;
+    for (int64_t i = 0; i < b->n_steps; i++) sum_s += b->times_s[i];
+    qsort(b->times_s, (size_t)b->n_steps, sizeof *b->times_s, compare_doubles);
+    const double ms = 1e3 * b->times_s[b->n_steps / 2], ms_min = 1e3 * b->times_s[0],
+                 ms_max = 1e3 * b->times_s[b->n_steps - 1];
+    const double tokens_per_s = (double)b->n_tokens / sum_s;
+    const long long peak_MiB = usage.ru_maxrss / 1024;
+    const long long n_params = weft_params_size(b->params);
+    if (json)
+        printf("{\"workload\": \"%s\", \"threads\": %d, \"ms\": %.2f, \"ms_min\": %.2f, "
+               "\"ms_max\": %.2f, \"tokens_per_s\": %.0f, \"gemm_ms\": %.2f, \"ratio\": %.3f, "
+               "\"peak_MiB\": %lld, \"params\": %lld, \"kernel\": \"%s\"}\n",
+               name, weft_threads(), ms, ms_min, ms_max, tokens_per_s, gemm_ms, ms / gemm_ms,
+               peak_MiB, n_params, weft_gemm_kernel());
+    else
+        printf("%s: %.1f ms a step (%.1f to %.1f, %lld steps), %.0f target tokens/s\n"
+               "%.2f times its matrix products (%.1f ms; kernel %s, %d threads)\n"
+               "%lld parameters, peak memory %lld MiB\n",
+               name, ms, ms_min, ms_max, (long long)b->n_steps, tokens_per_s, ms / gemm_ms, gemm_ms,
+               weft_gemm_kernel(), weft_threads(), n_params, peak_MiB);
+    return WEFT_OK;
+}
+
+int weft_cli_bench_step(int argc, char **argv)
+{
+    int workload = 0;
+    int64_t n_threads = 0, n_steps = 12;
+    bool json = false;
+    const weft_cli_option options[] = {
+        { "workload", WEFT_CLI_CHOICE, &workload, "tiny|base|gpt", "what to train; tiny", 0, 0 },
+        { "threads", WEFT_CLI_INTEGER, &n_threads, "N", "threads; 0, as many as there are", 0,
+          256 },
+        { "steps", WEFT_CLI_INTEGER, &n_steps, "N", "steps that count, after two that do not; 12",
+          1, MOST_STEPS },
+        { "json", WEFT_CLI_FLAG, &json, NULL, "print one JSON object", 0, 0 },
+    };
+    const weft_cli_command command = {
+        .name = "bench step",
+        .synopsis = "[--workload tiny|base|gpt] [--threads N] [--steps N] [--json]",
+        .summary = "Time a training step, from batch to Adam, beside its matrix products alone.\n"
+                   "tiny: width 128, 4 + 4 layers, the sentence lengths of Multi30k; base: the\n"
+                   "paper's base model, 16 pairs of 64 + 64; gpt: decoder alone, 8 x 128.",
+        .options = options,
+        .n_options = sizeof options / sizeof *options,
+    };
+    int first_operand, exit_code;
+    if (!weft_cli_parse(&command, argc, argv, &first_operand, &exit_code)) return exit_code;
+    bench b = { .workload = &workloads[workload], .n_steps = n_steps };
+    weft_status status = weft_threads_set((int)n_threads);
+    if (status == WEFT_OK) status = weft_gemm_init(NULL);
+    if (status == WEFT_OK) status = bench_init(&b);
+    if (status == WEFT_OK) status = measure(&b);
+    if (status == WEFT_OK) status = report(&b, json);
+    bench_free(&b);
+    return status == WEFT_OK ? WEFT_EXIT_DONE : weft_cli_fail("bench step", status);
+}
