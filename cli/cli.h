@@ -19,6 +19,7 @@ int weft_cli_fail(const char *command, weft_status status);
 
 /* argv[0] is the name of the subcommand; the result is the exit code. */
 int weft_cli_bench(int argc, char **argv);
+int weft_cli_bpe(int argc, char **argv);
 int weft_cli_generate(int argc, char **argv);
 int weft_cli_gradcheck(int argc, char **argv);
 int weft_cli_inspect(int argc, char **argv);

@@ -13,18 +13,20 @@ typedef struct arguments {
     weft_sample_spec spec;
 } arguments;
 
-/* The prompt's ids; without a prompt the end of a line, or where that is no token <s>. *n_shown is 0
- * where the ids are not to be printed. */
-static weft_status start(const arguments *args, const weft_vocab *vocab, int32_t *ids, int64_t *n,
+/* The prompt's ids, in new memory; without a prompt the end of a line, or where that is no token <s>.
+ * *n_shown is 0 where the ids are not to be printed. */
+static weft_status start(const arguments *args, const weft_vocab *vocab, int32_t **ids, int64_t *n,
                          int64_t *n_shown)
 {
-    *n = 0;
     const weft_status status = weft_vocab_encode(vocab, args->prompt, ids, n);
     if (status != WEFT_OK) return weft_error_prefix(status, "the prompt: ");
     *n_shown = *n;
     if (*n > 0) return WEFT_OK;
+    weft_free(*ids);
+    *ids = weft_alloc(1, sizeof **ids);
+    if (!*ids) return WEFT_ERR_MEMORY;
     const int32_t line_end = weft_vocab_id(vocab, "\n");
-    ids[(*n)++] = line_end != WEFT_UNK ? line_end : WEFT_BOS;
+    (*ids)[(*n)++] = line_end != WEFT_UNK ? line_end : WEFT_BOS;
     return WEFT_OK;
 }
 
@@ -45,16 +47,17 @@ static weft_status print(const weft_vocab *vocab, const int32_t *prompt, int64_t
     return status;
 }
 
-static weft_status generate(const arguments *args, const weft_model *model, weft_tape *tape,
-                            int32_t *ids)
+static weft_status generate(const arguments *args, const weft_model *model, weft_tape *tape)
 {
+    int32_t *ids = NULL;
     int64_t n_prompt = 0, n_shown = 0;
-    weft_status status = start(args, model->target_vocab, ids, &n_prompt, &n_shown);
+    weft_status status = start(args, model->target_vocab, &ids, &n_prompt, &n_shown);
     weft_hypotheses said = { 0 };
     if (status == WEFT_OK)
         status = weft_sample(&model->transformer, tape, ids, n_prompt, &args->spec, &said);
     if (status == WEFT_OK) status = print(model->target_vocab, ids, n_shown, &said);
     weft_hypotheses_free(&said);
+    weft_free(ids);
     return status;
 }
 
@@ -70,14 +73,12 @@ static weft_status run(arguments *args)
                              ? config->data.max_length
                              : config->train.batch_tokens;
     weft_tape *tape = weft_tape_new(WEFT_NO_GRAD);
-    int32_t *ids = weft_alloc(strlen(args->prompt) + 1, sizeof *ids);
     if (!model->transformer.config.decoder_only)
         status = weft_error(WEFT_ERR_INPUT,
                             "%s: the model translates (weft translate), it does not continue text",
                             args->model);
     else
-        status = tape && ids ? generate(args, model, tape, ids) : WEFT_ERR_MEMORY;
-    weft_free(ids);
+        status = tape ? generate(args, model, tape) : WEFT_ERR_MEMORY;
     weft_tape_free(tape);
     weft_model_free(model);
     return status;

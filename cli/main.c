@@ -13,6 +13,7 @@ static const weft_cli_subcommand subcommands[] = {
     { "inspect", weft_cli_inspect, "what a checkpoint holds, and whether it is whole" },
     { "score", weft_cli_score, "BLEU, chrF or exact match of hypotheses against references" },
     { "gradcheck", weft_cli_gradcheck, "are the gradients of the operations right?" },
+    { "bpe", weft_cli_bpe, "learn byte pair encoding from text, and cut text by it" },
     { "bench", weft_cli_bench, "how fast parts of weft run on this machine" },
 };
 

@@ -413,38 +413,37 @@ weft_status weft_corpus_count(const weft_corpus *corpus, weft_side side, weft_vo
     return WEFT_OK;
 }
 
-/* The ids of all items of a side; a text gives at most as many ids as it has bytes. */
+/* The ids of all items of a side. */
 static weft_status encode_items(const weft_corpus *corpus, corpus_side *side,
-                                const weft_vocab *vocab, weft_token_walk *walk)
+                                const weft_vocab *vocab, weft_encoder *encoder)
 {
-    int64_t n_ids = 0;
-    side->n_unknown = 0;
-    side->first_id[0] = 0;
     for (int64_t i = 0; i < corpus->n; i++) {
-        int64_t n;
-        int32_t *ids = side->ids + n_ids;
-        const char *text = side->text + side->begin[i];
-        const weft_status status = weft_vocab_encode_with(vocab, walk, text, ids, &n);
+        const int64_t from = encoder->n_ids;
+        const weft_status status = weft_encode(vocab, encoder, side->text + side->begin[i]);
         if (status != WEFT_OK) return status;
-        for (int64_t j = 0; j < n; j++) side->n_unknown += ids[j] == WEFT_UNK;
-        n_ids += n;
-        side->first_id[i + 1] = n_ids;
+        for (int64_t j = from; j < encoder->n_ids; j++) {
+            side->n_unknown += encoder->ids[j] == WEFT_UNK;
+        }
+        side->first_id[i + 1] = encoder->n_ids;
     }
     /* Give back what was too much; shrinking may fail, then the block stays as it is. */
-    int32_t *fitting = weft_realloc(side->ids, (size_t)n_ids + 1, sizeof *side->ids);
-    if (fitting) side->ids = fitting;
+    int32_t *fitting = weft_realloc(encoder->ids, (size_t)encoder->n_ids + 1, sizeof *encoder->ids);
+    if (!fitting && !encoder->ids) return WEFT_ERR_MEMORY;
+    side->ids = fitting ? fitting : encoder->ids;
+    encoder->ids = NULL;
     return WEFT_OK;
 }
 
 static weft_status encode_side(const weft_corpus *corpus, corpus_side *side,
                                const weft_vocab *vocab)
 {
-    side->ids = weft_alloc(text_end(corpus, side) + 1, sizeof *side->ids);
+    side->n_unknown = 0;
     side->first_id = weft_alloc((size_t)corpus->n + 1, sizeof *side->first_id);
-    if (!side->ids || !side->first_id) return WEFT_ERR_MEMORY;
-    weft_token_walk walk = weft_vocab_walk(vocab);
-    const weft_status status = encode_items(corpus, side, vocab, &walk);
-    weft_token_end(&walk);
+    if (!side->first_id) return WEFT_ERR_MEMORY;
+    weft_encoder encoder = { .n_ids = 0 };
+    weft_encoder_init(&encoder, vocab);
+    const weft_status status = encode_items(corpus, side, vocab, &encoder);
+    weft_encoder_free(&encoder);
     return status;
 }
 

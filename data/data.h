@@ -3,6 +3,7 @@
 #define WEFT_DATA_H
 
 #include "batches.h"
+#include "bpe.h"
 #include "checkpoint.h"
 #include "corpus.h"
 #include "store.h"

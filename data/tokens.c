@@ -116,14 +116,53 @@ static weft_status punct_token(weft_token_walk *walk, int32_t code, size_t n_byt
     return WEFT_OK;
 }
 
-void weft_token_start(weft_token_walk *walk, const char *text)
+/* Normalisation leaves everything below U+0300, where the combining marks begin, as it is; in UTF-8
+ * these are the texts without a byte from 0xCC on. */
+static bool is_normal(const char *text)
+{
+    for (; *text; text++) {
+        if ((unsigned char)*text >= 0xCC) return false;
+    }
+    return true;
+}
+
+/* The text's canonical composition (NFC, Unicode Standard Annex 15) into walk->normal. */
+static weft_status normalise(weft_token_walk *walk, const char *text)
+{
+    static const utf8proc_option_t form = UTF8PROC_STABLE | UTF8PROC_COMPOSE;
+    const utf8proc_uint8_t *from = (const utf8proc_uint8_t *)text;
+    const utf8proc_ssize_t n_bytes = (utf8proc_ssize_t)strlen(text);
+    utf8proc_ssize_t n = utf8proc_decompose(from, n_bytes, NULL, 0, form);
+    if (n < 0) return weft_error(WEFT_ERR_OVERFLOW, "a text of %zd bytes is too long", n_bytes);
+    int32_t *codes = weft_grow(walk->codes, &walk->codes_room, (size_t)n, sizeof *codes);
+    if (!codes) return WEFT_ERR_MEMORY;
+    walk->codes = codes;
+    n = utf8proc_decompose(from, n_bytes, codes, n, form);
+    n = utf8proc_normalize_utf32(codes, n, form);
+    char *normal = weft_grow(walk->normal, &walk->normal_room, (size_t)n + 1, CODE_BYTES);
+    if (!normal) return WEFT_ERR_MEMORY;
+    walk->normal = normal;
+    for (utf8proc_ssize_t i = 0; i < n; i++) {
+        normal += utf8proc_encode_char(codes[i], (utf8proc_uint8_t *)normal);
+    }
+    *normal = '\0';
+    return WEFT_OK;
+}
+
+weft_status weft_token_start(weft_token_walk *walk, const char *text)
 {
     walk->at = text;
     walk->before = 0;
+    if (is_normal(text)) return WEFT_OK;
+    const weft_status status = normalise(walk, text);
+    walk->at = walk->normal;
+    return status;
 }
 
 void weft_token_end(weft_token_walk *walk)
 {
+    weft_free(walk->codes);
+    weft_free(walk->normal);
     weft_free(walk->marked);
     weft_free(walk->lower);
 }

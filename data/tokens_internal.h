@@ -4,23 +4,26 @@
 
 #include "data/vocab.h"
 
-/* A walk over the tokens of one text. Start with zeros and kind, lowercase; the memory for tokens
- * that are not pieces of the text (marked, lower-cased) is kept from text to text. */
+/* A walk over the tokens of one text. Start with zeros and kind, lowercase; the memory for the
+ * normalised text and for tokens that are no pieces of it (marked, lower-cased) is kept from text
+ * to text. */
 typedef struct weft_token_walk {
     weft_tokens_kind kind;
     bool lowercase;
     const char *at; /* the text still to come */
     int32_t before; /* the code point just before `at`; 0 at the start */
-    char *marked, *lower;
-    size_t marked_room, lower_room;
+    int32_t *codes; /* while a text is normalised */
+    char *normal, *marked, *lower;
+    size_t codes_room, normal_room, marked_room, lower_room;
     const char *token; /* the token found, not NUL-terminated */
     size_t n_bytes;
 } weft_token_walk;
 
-void weft_token_start(weft_token_walk *walk, const char *text);
+/* Begin a text, valid UTF-8, which must stay until the walk is over. WEFT_ERR_MEMORY. */
+weft_status weft_token_start(weft_token_walk *walk, const char *text) WEFT_MUST_CHECK;
 void weft_token_end(weft_token_walk *walk); /* frees the memory */
 
-/* Find the next token of valid UTF-8; token = NULL at the end. WEFT_ERR_MEMORY. */
+/* Find the next token; token = NULL at the end. WEFT_ERR_MEMORY. */
 weft_status weft_token_next(weft_token_walk *walk) WEFT_MUST_CHECK;
 
 /* Append a token to out[*n_out ..]; `glued` says whether the token before asked to be touched (set

@@ -1,40 +1,17 @@
-/* vocab.c - counting tokens, giving them ids, text to ids and back. */
-#include "data/vocab.h"
+/* vocab.c - counting tokens, giving them ids, and a vocabulary as a block of text. */
+#include "data/vocab_internal.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "data/grow_internal.h"
 #include "data/text.h"
-#include "data/vocab_internal.h"
-
-typedef struct token_entry {
-    uint64_t hash;
-    size_t begin, n_bytes; /* in `bytes`, followed by a NUL */
-    int64_t count;         /* while counting */
-} token_entry;
-
-/* Entry i is the token of id i; the first three are the specials, which no text can find. */
-struct weft_vocab {
-    weft_vocab_spec spec;
-    bool built;
-    char *bytes; /* all tokens, each followed by a NUL */
-    size_t bytes_used, bytes_room;
-    token_entry *entries;
-    size_t n_entries, entries_room;
-    int32_t *slots; /* [n_slots], a power of two: id of an entry, or 0 for none; linear probing */
-    size_t n_slots;
-    weft_token_walk walk; /* for counting */
-};
 
 static const char *const special_names[WEFT_N_SPECIALS] = { "<unk>", "<s>", "</s>" };
 static const char *const kind_names[] = { "space", "punct", "chars" };
-enum { N_KINDS = sizeof kind_names / sizeof kind_names[0], FIRST_SLOTS = 1024 };
+enum { N_KINDS = sizeof kind_names / sizeof kind_names[0], HIDDEN_BYTES = 16 };
 
 const char *weft_tokens_kind_name(weft_tokens_kind kind)
 {
@@ -51,115 +28,60 @@ weft_status weft_tokens_kind_parse(const char *name, weft_tokens_kind *kind)
     return weft_error(WEFT_ERR_INPUT, "tokens are space, punct or chars, not \"%s\"", name);
 }
 
-/* ---- the table ------------------------------------------------------------------------------ */
-
-static const char *token_of(const weft_vocab *vocab, size_t id)
-{
-    return vocab->bytes + vocab->entries[id].begin;
-}
-
-/* The slot where this token is, or the free one where it belongs. */
-static size_t find_slot(const weft_vocab *vocab, const char *token, size_t n_bytes, uint64_t hash)
-{
-    const size_t mask = vocab->n_slots - 1;
-    size_t slot = (size_t)hash & mask;
-    while (vocab->slots[slot] != 0) {
-        const token_entry *entry = &vocab->entries[vocab->slots[slot]];
-        if (entry->hash == hash && entry->n_bytes == n_bytes &&
-            memcmp(vocab->bytes + entry->begin, token, n_bytes) == 0) {
-            break;
-        }
-        slot = (slot + 1) & mask;
-    }
-    return slot;
-}
-
-/* A new table of n_slots for the entries there are. */
-static weft_status rehash(weft_vocab *vocab, size_t n_slots)
-{
-    int32_t *slots = weft_alloc(n_slots, sizeof *slots);
-    if (!slots) return WEFT_ERR_MEMORY;
-    weft_free(vocab->slots);
-    vocab->slots = slots;
-    vocab->n_slots = n_slots;
-    for (size_t id = WEFT_N_SPECIALS; id < vocab->n_entries; id++) {
-        const token_entry *entry = &vocab->entries[id];
-        slots[find_slot(vocab, token_of(vocab, id), entry->n_bytes, entry->hash)] = (int32_t)id;
-    }
-    return WEFT_OK;
-}
-
-/* Append an entry; the caller puts it into a slot. */
-static weft_status append(weft_vocab *vocab, const char *token, size_t n_bytes, uint64_t hash)
-{
-    if (vocab->n_entries >= INT32_MAX / 2) {
-        return weft_error(WEFT_ERR_OVERFLOW, "a vocabulary has at most %d different tokens",
-                          INT32_MAX / 2);
-    }
-    token_entry *entries =
-        weft_grow(vocab->entries, &vocab->entries_room, vocab->n_entries + 1, sizeof *entries);
-    if (!entries) return WEFT_ERR_MEMORY;
-    vocab->entries = entries;
-    char *bytes = weft_grow(vocab->bytes, &vocab->bytes_room, vocab->bytes_used + n_bytes + 1, 1);
-    if (!bytes) return WEFT_ERR_MEMORY;
-    vocab->bytes = bytes;
-
-    memcpy(bytes + vocab->bytes_used, token, n_bytes);
-    bytes[vocab->bytes_used + n_bytes] = '\0';
-    entries[vocab->n_entries++] = (token_entry){ hash, vocab->bytes_used, n_bytes, 0 };
-    vocab->bytes_used += n_bytes + 1;
-    return WEFT_OK;
-}
-
-/* The id of a token, given a new one if need be; *is_new tells. */
-static weft_status intern(weft_vocab *vocab, const char *token, size_t n_bytes, size_t *id,
-                          bool *is_new)
-{
-    if (2 * (vocab->n_entries + 1) > vocab->n_slots) {
-        const weft_status status = rehash(vocab, 2 * vocab->n_slots);
-        if (status != WEFT_OK) return status;
-    }
-    const uint64_t hash = XXH3_64bits(token, n_bytes);
-    const size_t slot = find_slot(vocab, token, n_bytes, hash);
-    *is_new = vocab->slots[slot] == 0;
-    if (*is_new) {
-        const weft_status status = append(vocab, token, n_bytes, hash);
-        if (status != WEFT_OK) return status;
-        vocab->slots[slot] = (int32_t)(vocab->n_entries - 1);
-    }
-    *id = (size_t)vocab->slots[slot];
-    return WEFT_OK;
-}
-
 /* ---- life ----------------------------------------------------------------------------------- */
 
-static weft_status append_specials(weft_vocab *vocab)
+/* Ids that no text is looked up for. */
+static int n_hidden(bool bpe) { return bpe ? WEFT_FIRST_BYTE + WEFT_N_BYTES : WEFT_N_SPECIALS; }
+
+static const char *hidden_name(int id, char name[HIDDEN_BYTES])
 {
-    for (int i = 0; i < WEFT_N_SPECIALS; i++) {
-        const weft_status status = append(vocab, special_names[i], strlen(special_names[i]), 0);
+    if (id < WEFT_N_SPECIALS) return special_names[id];
+    snprintf(name, HIDDEN_BYTES, "<0x%02X>", (unsigned)(id - WEFT_FIRST_BYTE));
+    return name;
+}
+
+static weft_status append_hidden(weft_vocab *vocab)
+{
+    char name[HIDDEN_BYTES];
+    for (int id = 0; id < n_hidden(vocab->bpe != NULL); id++) {
+        const char *hidden = hidden_name(id, name);
+        const weft_status status = weft_strings_hide(&vocab->tokens, hidden, strlen(hidden));
         if (status != WEFT_OK) return status;
     }
     return WEFT_OK;
 }
 
-weft_status weft_vocab_new(const weft_vocab_spec *spec, weft_vocab **vocab)
+static weft_status check_spec(const weft_vocab_spec *spec)
 {
-    *vocab = NULL;
+    const int hidden = n_hidden(spec->bpe != NULL);
     if ((unsigned)spec->tokens >= N_KINDS || spec->min_count < 0 || spec->max_size < 0 ||
-        (spec->max_size > 0 && spec->max_size <= WEFT_N_SPECIALS)) {
+        (spec->max_size > 0 && spec->max_size <= hidden)) {
         return weft_error(
             WEFT_ERR_RANGE,
             "vocabulary: tokens is %d (0 .. %d), min_count %lld (>= 0), max_size %lld "
-            "(0, or more than the %d specials)",
+            "(0, or more than the %d %s)",
             (int)spec->tokens, N_KINDS - 1, (long long)spec->min_count, (long long)spec->max_size,
-            WEFT_N_SPECIALS);
+            hidden, spec->bpe ? "specials and bytes" : "specials");
     }
+    if (spec->bpe && spec->tokens == WEFT_TOKENS_CHARS) {
+        return weft_error(WEFT_ERR_RANGE, "vocabulary: codes of BPE are for words, and the tokens "
+                                          "are characters");
+    }
+    return WEFT_OK;
+}
+
+/* Takes the codes over, also when it fails. */
+static weft_status new_with(const weft_vocab_spec *spec, weft_bpe *bpe, weft_vocab **vocab)
+{
     weft_vocab *fresh = weft_alloc(1, sizeof *fresh);
-    if (!fresh) return WEFT_ERR_MEMORY;
+    if (!fresh) {
+        weft_bpe_free(bpe);
+        return WEFT_ERR_MEMORY;
+    }
     fresh->spec = *spec;
-    fresh->walk = weft_vocab_walk(fresh);
-    weft_status status = append_specials(fresh);
-    if (status == WEFT_OK) status = rehash(fresh, FIRST_SLOTS);
+    fresh->spec.bpe = fresh->bpe = bpe;
+    weft_encoder_init(&fresh->encoder, fresh);
+    const weft_status status = append_hidden(fresh);
     if (status == WEFT_OK) {
         *vocab = fresh;
     } else {
@@ -168,22 +90,64 @@ weft_status weft_vocab_new(const weft_vocab_spec *spec, weft_vocab **vocab)
     return status;
 }
 
+weft_status weft_vocab_new(const weft_vocab_spec *spec, weft_vocab **vocab)
+{
+    *vocab = NULL;
+    weft_bpe *bpe = NULL;
+    weft_status status = check_spec(spec);
+    if (status == WEFT_OK && spec->bpe) status = weft_bpe_copy(spec->bpe, &bpe);
+    return status == WEFT_OK ? new_with(spec, bpe, vocab) : status;
+}
+
 void weft_vocab_free(weft_vocab *vocab)
 {
     if (!vocab) return;
-    weft_token_end(&vocab->walk);
-    weft_free(vocab->bytes);
-    weft_free(vocab->entries);
-    weft_free(vocab->slots);
+    weft_encoder_free(&vocab->encoder);
+    weft_bpe_free(vocab->bpe);
+    weft_strings_free(&vocab->tokens);
+    weft_free(vocab->counts);
     weft_free(vocab);
 }
 
-static weft_status check_text(const char *text)
+/* ---- counting -------------------------------------------------------------------------------- */
+
+static weft_status count(weft_vocab *vocab, const char *token, size_t n_bytes, int64_t n)
 {
-    const size_t n_bytes = strlen(text), bad = weft_utf8_check(text, n_bytes);
-    if (bad == n_bytes) return WEFT_OK;
-    return weft_error(WEFT_ERR_INPUT, "byte %zu of the text (0x%02X) is not valid UTF-8", bad + 1,
-                      (unsigned)(unsigned char)text[bad]);
+    int32_t id;
+    bool is_new;
+    weft_status status = weft_strings_intern(&vocab->tokens, token, n_bytes, &id, &is_new);
+    if (status != WEFT_OK) return status;
+    int64_t *counts =
+        weft_grow(vocab->counts, &vocab->counts_room, vocab->tokens.n, sizeof *counts);
+    if (!counts) return WEFT_ERR_MEMORY;
+    vocab->counts = counts;
+    if (is_new) counts[id] = 0;
+    counts[id] += n;
+    return WEFT_OK;
+}
+
+static weft_status count_piece(weft_vocab *vocab, const char *piece, size_t n_bytes, bool last,
+                               int64_t n)
+{
+    size_t n_name;
+    bool is_token;
+    const weft_status status =
+        weft_encoder_name(&vocab->encoder, piece, n_bytes, last, &n_name, &is_token);
+    if (status != WEFT_OK || !is_token) return status;
+    return count(vocab, vocab->encoder.token, n_name, n);
+}
+
+static weft_status count_word(weft_vocab *vocab, const char *word, size_t n_bytes, int64_t n)
+{
+    if (!vocab->bpe) return count(vocab, word, n_bytes, n);
+    weft_bpe_work *cut = &vocab->encoder.cut;
+    weft_status status = weft_bpe_cut(vocab->bpe, cut, word, n_bytes);
+    for (int32_t i = 0; i < cut->n_pieces && status == WEFT_OK; i++) {
+        const weft_bpe_piece *piece = &cut->pieces[i];
+        status = count_piece(vocab, word + piece->begin, (size_t)piece->n_bytes,
+                             i + 1 == cut->n_pieces, n);
+    }
+    return status;
 }
 
 weft_status weft_vocab_count(weft_vocab *vocab, const char *text)
@@ -191,182 +155,167 @@ weft_status weft_vocab_count(weft_vocab *vocab, const char *text)
     if (vocab->built) {
         return weft_error(WEFT_ERR_STATE, "the vocabulary is built: nothing more can be counted");
     }
-    weft_status status = check_text(text);
-    if (status != WEFT_OK) return status;
-    weft_token_walk *walk = &vocab->walk;
-    weft_token_start(walk, text);
-    for (;;) {
+    weft_token_walk *walk = &vocab->encoder.walk;
+    weft_status status = weft_vocab_check_text(text);
+    if (status == WEFT_OK) status = weft_token_start(walk, text);
+    while (status == WEFT_OK) {
         status = weft_token_next(walk);
-        if (status != WEFT_OK || !walk->token) return status;
-        size_t id;
-        bool is_new;
-        status = intern(vocab, walk->token, walk->n_bytes, &id, &is_new);
-        if (status != WEFT_OK) return status;
-        vocab->entries[id].count++;
+        if (status != WEFT_OK || !walk->token) break;
+        status = count_word(vocab, walk->token, walk->n_bytes, 1);
     }
+    return status;
 }
 
-typedef struct ranked_token {
-    int64_t count;
-    const char *token;
-    size_t n_bytes;
-    uint64_t hash;
-} ranked_token;
+size_t weft_vocab_counted(const weft_vocab *vocab)
+{
+    return vocab->tokens.n - vocab->tokens.n_hidden;
+}
+
+weft_counted weft_vocab_counted_at(const weft_vocab *vocab, size_t i)
+{
+    const size_t id = vocab->tokens.n_hidden + i;
+    return (weft_counted){ weft_strings_text(&vocab->tokens, (int64_t)id),
+                           vocab->tokens.at[id].n_bytes, vocab->counts[id] };
+}
+
+weft_status weft_vocab_count_words(weft_vocab *vocab, const weft_vocab *words)
+{
+    if (vocab->built || words->built || words->bpe || vocab->spec.tokens != words->spec.tokens) {
+        return weft_error(WEFT_ERR_STATE,
+                          "words are counted from a vocabulary of the same kind, before either has "
+                          "ids");
+    }
+    for (size_t i = 0; i < weft_vocab_counted(words); i++) {
+        const weft_counted word = weft_vocab_counted_at(words, i);
+        const weft_status status = count_word(vocab, word.token, word.n_bytes, word.count);
+        if (status != WEFT_OK) return status;
+    }
+    return WEFT_OK;
+}
+
+/* Every symbol of the codes joins the tokens, with what it has been counted so far. */
+static weft_status count_symbols(weft_vocab *vocab)
+{
+    const weft_strings *symbols = &vocab->bpe->symbols;
+    for (size_t i = 0; i < symbols->n; i++) {
+        const char *symbol = weft_strings_text(symbols, (int64_t)i);
+        const size_t n_bytes = symbols->at[i].n_bytes, n_end = WEFT_BPE_WORD_END_BYTES;
+        const bool last =
+            n_bytes > n_end && memcmp(symbol + n_bytes - n_end, WEFT_BPE_WORD_END, n_end) == 0;
+        const weft_status status =
+            count_piece(vocab, symbol, n_bytes - (last ? n_end : 0), last, 0);
+        if (status != WEFT_OK) return status;
+    }
+    return WEFT_OK;
+}
+
+/* ---- giving out ids -------------------------------------------------------------------------- */
 
 static int by_rank(const void *left, const void *right)
 {
-    const ranked_token *a = left, *b = right;
+    const weft_counted *a = left, *b = right;
     if (a->count != b->count) return a->count > b->count ? -1 : 1;
     return strcmp(a->token, b->token); /* bytes as unsigned; tokens hold no NUL and differ */
+}
+
+/* The tokens that get ids, in their order; *n of them in new memory. */
+static weft_status rank(const weft_vocab *vocab, weft_counted **ranked, size_t *n)
+{
+    const weft_vocab_spec *spec = &vocab->spec;
+    *ranked = weft_alloc(weft_vocab_counted(vocab), sizeof **ranked);
+    if (!*ranked) return WEFT_ERR_MEMORY;
+    *n = 0;
+    for (size_t i = 0; i < weft_vocab_counted(vocab); i++) {
+        const weft_counted token = weft_vocab_counted_at(vocab, i);
+        if (token.count >= spec->min_count || spec->bpe_symbols) (*ranked)[(*n)++] = token;
+    }
+    qsort(*ranked, *n, sizeof **ranked, by_rank);
+    const int64_t most = spec->max_size - (int64_t)vocab->tokens.n_hidden;
+    if (spec->max_size > 0 && (int64_t)*n > most) *n = (size_t)most;
+    return WEFT_OK;
 }
 
 weft_status weft_vocab_build(weft_vocab *vocab)
 {
     if (vocab->built) return weft_error(WEFT_ERR_STATE, "the vocabulary is built already");
-    const size_t n = vocab->n_entries - WEFT_N_SPECIALS;
-    ranked_token *ranked = weft_alloc(n, sizeof *ranked);
-    if (!ranked) return WEFT_ERR_MEMORY;
-    size_t n_kept = 0;
-    for (size_t id = WEFT_N_SPECIALS; id < vocab->n_entries; id++) {
-        const token_entry *e = &vocab->entries[id];
-        if (e->count < vocab->spec.min_count) continue;
-        ranked[n_kept++] = (ranked_token){ e->count, token_of(vocab, id), e->n_bytes, e->hash };
-    }
-    qsort(ranked, n_kept, sizeof *ranked, by_rank);
-    const int64_t max_kept = vocab->spec.max_size - WEFT_N_SPECIALS;
-    if (vocab->spec.max_size > 0 && (int64_t)n_kept > max_kept) n_kept = (size_t)max_kept;
-
-    /* A second vocabulary takes the chosen ones in order, then changes places with this one, so
-     * that a failure leaves the counts as they were. */
-    weft_vocab *built;
-    weft_status status = weft_vocab_new(&vocab->spec, &built);
-    assert(built || status != WEFT_OK);
-    for (size_t i = 0; i < n_kept && status == WEFT_OK; i++) {
-        status = append(built, ranked[i].token, ranked[i].n_bytes, ranked[i].hash);
+    weft_status status = WEFT_OK;
+    if (vocab->bpe && vocab->spec.bpe_symbols) status = count_symbols(vocab);
+    weft_counted *ranked = NULL;
+    size_t n = 0;
+    if (status == WEFT_OK) status = rank(vocab, &ranked, &n);
+    if (status != WEFT_OK) return status;
+    /* Another set takes the chosen ones in order, then changes places with this one, so that a
+     * failure leaves the counts as they were. */
+    weft_vocab built = { .bpe = vocab->bpe };
+    status = append_hidden(&built);
+    for (size_t i = 0; i < n && status == WEFT_OK; i++) {
+        int32_t id;
+        status = weft_strings_intern(&built.tokens, ranked[i].token, ranked[i].n_bytes, &id, NULL);
     }
     weft_free(ranked);
-    size_t n_slots = FIRST_SLOTS;
-    while (n_slots < 2 * (n_kept + WEFT_N_SPECIALS)) n_slots *= 2;
-    if (status == WEFT_OK) status = rehash(built, n_slots);
     if (status == WEFT_OK) {
-        const weft_vocab counted = *vocab;
-        *vocab = *built;
-        *built = counted;
+        const weft_strings counted = vocab->tokens;
+        vocab->tokens = built.tokens;
+        built.tokens = counted;
+        weft_free(vocab->counts);
+        vocab->counts = NULL;
         vocab->built = true;
     }
-    weft_vocab_free(built);
+    weft_strings_free(&built.tokens);
     return status;
 }
 
 bool weft_vocab_is_built(const weft_vocab *vocab) { return vocab->built; }
 
-int64_t weft_vocab_size(const weft_vocab *vocab) { return (int64_t)vocab->n_entries; }
+int64_t weft_vocab_size(const weft_vocab *vocab) { return (int64_t)vocab->tokens.n; }
 
 weft_vocab_spec weft_vocab_get_spec(const weft_vocab *vocab) { return vocab->spec; }
 
 const char *weft_vocab_token(const weft_vocab *vocab, int64_t id)
 {
-    if (id < 0 || id >= (int64_t)vocab->n_entries) return NULL;
-    return token_of(vocab, (size_t)id);
-}
-
-static int32_t id_of(const weft_vocab *vocab, const char *token, size_t n_bytes)
-{
-    return vocab->slots[find_slot(vocab, token, n_bytes, XXH3_64bits(token, n_bytes))];
+    if (id < 0 || id >= (int64_t)vocab->tokens.n) return NULL;
+    return weft_strings_text(&vocab->tokens, id);
 }
 
 int32_t weft_vocab_id(const weft_vocab *vocab, const char *token)
 {
-    return id_of(vocab, token, strlen(token));
-}
-
-/* ---- text to ids and back -------------------------------------------------------------------- */
-
-weft_token_walk weft_vocab_walk(const weft_vocab *vocab)
-{
-    return (weft_token_walk){ .kind = vocab->spec.tokens, .lowercase = vocab->spec.lowercase };
-}
-
-weft_status weft_vocab_encode_with(const weft_vocab *vocab, weft_token_walk *walk, const char *text,
-                                   int32_t *ids, int64_t *n_ids)
-{
-    int64_t n = 0;
-    weft_token_start(walk, text);
-    weft_status status;
-    while ((status = weft_token_next(walk)) == WEFT_OK && walk->token) {
-        ids[n++] = id_of(vocab, walk->token, walk->n_bytes);
-    }
-    *n_ids = n;
-    return status;
-}
-
-weft_status weft_vocab_encode(const weft_vocab *vocab, const char *text, int32_t *ids,
-                              int64_t *n_ids)
-{
-    *n_ids = 0;
-    if (!vocab->built) {
-        return weft_error(WEFT_ERR_STATE, "the vocabulary is not built: it has no ids yet");
-    }
-    weft_status status = check_text(text);
-    if (status != WEFT_OK) return status;
-    weft_token_walk walk = weft_vocab_walk(vocab);
-    status = weft_vocab_encode_with(vocab, &walk, text, ids, n_ids);
-    weft_token_end(&walk);
-    return status;
-}
-
-weft_status weft_vocab_decode(const weft_vocab *vocab, const int32_t *ids, int64_t n_ids,
-                              char **text)
-{
-    *text = NULL;
-    size_t need = 1;
-    for (int64_t i = 0; i < n_ids; i++) {
-        if (ids[i] < 0 || (size_t)ids[i] >= vocab->n_entries) {
-            return weft_error(WEFT_ERR_RANGE,
-                              "id %d at place %lld is not in the vocabulary (0 .. %zu)",
-                              (int)ids[i], (long long)i, vocab->n_entries - 1);
-        }
-        need += vocab->entries[ids[i]].n_bytes + 1;
-    }
-    char *out = weft_alloc(need, 1);
-    if (!out) return WEFT_ERR_MEMORY;
-    size_t n = 0;
-    bool glued = true;
-    for (int64_t i = 0; i < n_ids; i++) {
-        if (ids[i] == WEFT_BOS || ids[i] == WEFT_EOS) continue;
-        const token_entry *entry = &vocab->entries[ids[i]];
-        weft_token_join(vocab->spec.tokens, vocab->bytes + entry->begin, entry->n_bytes, &glued,
-                        out, &n);
-    }
-    out[n] = '\0';
-    *text = out;
-    return WEFT_OK;
+    const int32_t id = weft_strings_find(&vocab->tokens, token, strlen(token));
+    return id < 0 ? WEFT_UNK : id;
 }
 
 /* ---- as a block of text ---------------------------------------------------------------------- */
 
-enum { HEADER_BYTES = 64 };
+enum { HEADER_BYTES = 96 };
 
-static void write_header(const weft_vocab_spec *spec, char header[HEADER_BYTES])
+/* The header, but for the number of merges. */
+static void write_header(weft_tokens_kind tokens, bool lowercase, bool bpe,
+                         char header[HEADER_BYTES])
 {
-    snprintf(header, HEADER_BYTES, "weft-vocab 1 tokens=%s lowercase=%d",
-             weft_tokens_kind_name(spec->tokens), spec->lowercase);
+    snprintf(header, HEADER_BYTES, "weft-vocab %d tokens=%s lowercase=%d%s", bpe ? 2 : 1,
+             weft_tokens_kind_name(tokens), lowercase, bpe ? " merges=" : "");
 }
 
 char *weft_vocab_write(const weft_vocab *vocab)
 {
+    const weft_strings *tokens = &vocab->tokens;
     char header[HEADER_BYTES];
-    write_header(&vocab->spec, header);
-    size_t need =
-        strlen(header) + 2 + vocab->bytes_used; /* a token's NUL makes room for its '\n' */
-    for (size_t i = 0; i < vocab->bytes_used; i++) {
-        need += vocab->bytes[i] == '\n' || vocab->bytes[i] == '\\';
+    write_header(vocab->spec.tokens, vocab->spec.lowercase, vocab->bpe != NULL, header);
+    /* A token's NUL makes room for its '\n'; 32 are for the number of merges and the end. */
+    size_t need = strlen(header) + 32 + tokens->n_bytes;
+    if (vocab->bpe) need += weft_bpe_lines_bytes(vocab->bpe);
+    for (size_t i = 0; i < tokens->n_bytes; i++) {
+        need += tokens->bytes[i] == '\n' || tokens->bytes[i] == '\\';
     }
     char *text = weft_alloc(need, 1);
     if (!text) return NULL;
-    char *out = text + snprintf(text, need, "%s\n", header);
-    for (size_t id = 0; id < vocab->n_entries; id++) {
-        for (const char *c = token_of(vocab, id); *c; c++) {
+    char *out = text + snprintf(text, need, "%s", header);
+    if (vocab->bpe) {
+        out += sprintf(out, "%lld", (long long)weft_bpe_size(vocab->bpe));
+    }
+    *out++ = '\n';
+    if (vocab->bpe) out = weft_bpe_write_lines(vocab->bpe, out);
+    for (size_t id = 0; id < tokens->n; id++) {
+        for (const char *c = weft_strings_text(tokens, (int64_t)id); *c; c++) {
             if (*c == '\n' || *c == '\\') *out++ = '\\';
             *out++ = *c == '\n' ? 'n' : *c;
         }
@@ -390,28 +339,45 @@ static bool unescape(char *line, size_t *n_bytes)
     return true;
 }
 
-static weft_status parse_header(const char *line, size_t n_bytes, const char *name,
-                                weft_vocab_spec *spec)
+/* A header's number of merges, to the end of its line. */
+static bool parse_merges(const char *text, size_t n_bytes, int64_t *n)
 {
-    for (int i = 0; i < 2 * N_KINDS; i++) {
+    *n = 0;
+    for (size_t i = 0; i < n_bytes; i++) {
+        if (text[i] < '0' || text[i] > '9' || *n > INT32_MAX) return false;
+        *n = 10 * *n + (text[i] - '0');
+    }
+    return n_bytes > 0;
+}
+
+/* *n_merges: -1 for a vocabulary without codes. */
+static weft_status parse_header(const char *line, size_t n_bytes, const char *name,
+                                weft_vocab_spec *spec, int64_t *n_merges)
+{
+    *n_merges = -1;
+    for (int i = 0; i < 4 * N_KINDS; i++) {
         char header[HEADER_BYTES];
-        *spec = (weft_vocab_spec){ .tokens = (weft_tokens_kind)(i / 2), .lowercase = i % 2 };
-        write_header(spec, header);
-        if (n_bytes == strlen(header) && memcmp(line, header, n_bytes) == 0) return WEFT_OK;
+        const bool bpe = i & 2;
+        *spec = (weft_vocab_spec){ .tokens = (weft_tokens_kind)(i / 4), .lowercase = i & 1 };
+        write_header(spec->tokens, spec->lowercase, bpe, header);
+        const size_t n_header = strlen(header);
+        if (n_bytes < n_header || memcmp(line, header, n_header) != 0) continue;
+        if (bpe ? parse_merges(line + n_header, n_bytes - n_header, n_merges) : n_bytes == n_header)
+            return WEFT_OK;
     }
     return weft_error(WEFT_ERR_FORMAT, "%s:1: not the first line of a vocabulary of weft", name);
 }
 
-static weft_status parse_token(weft_vocab *vocab, char *line, size_t n_bytes, const char *name,
-                               int64_t number)
+static weft_status parse_token(weft_vocab *vocab, int64_t id, char *line, size_t n_bytes,
+                               const char *name, int64_t number)
 {
     const char *wrong = NULL;
-    const int64_t id = number - 2;
-    if (id < WEFT_N_SPECIALS) {
-        const char *special = special_names[id];
-        if (n_bytes == strlen(special) && memcmp(line, special, n_bytes) == 0) return WEFT_OK;
+    char buf[HIDDEN_BYTES];
+    if (id < (int64_t)vocab->tokens.n_hidden) {
+        const char *hidden = hidden_name((int)id, buf);
+        if (n_bytes == strlen(hidden) && memcmp(line, hidden, n_bytes) == 0) return WEFT_OK;
         return weft_error(WEFT_ERR_FORMAT, "%s:%lld: %s is missing", name, (long long)number,
-                          special);
+                          hidden);
     }
     if (n_bytes == 0) {
         wrong = "empty token";
@@ -423,39 +389,53 @@ static weft_status parse_token(weft_vocab *vocab, char *line, size_t n_bytes, co
     if (wrong) {
         return weft_error(WEFT_ERR_FORMAT, "%s:%lld: %s", name, (long long)number, wrong);
     }
-    size_t found;
+    int32_t found;
     bool is_new;
-    const weft_status status = intern(vocab, line, n_bytes, &found, &is_new);
+    const weft_status status = weft_strings_intern(&vocab->tokens, line, n_bytes, &found, &is_new);
     if (status != WEFT_OK || is_new) return status;
-    return weft_error(WEFT_ERR_FORMAT, "%s:%lld: the token of line %zu again", name,
-                      (long long)number, found + 2);
+    return weft_error(WEFT_ERR_FORMAT, "%s:%lld: the token of line %lld again", name,
+                      (long long)number, (long long)number - id + found);
 }
 
-/* `text` is a copy that may be written to. */
-static weft_status parse_lines(char *text, const char *name, weft_vocab **vocab)
+/* The lines of tokens, the first of which is line `number`. */
+static weft_status parse_tokens(weft_vocab *vocab, char *text, const char *name, int64_t number)
 {
-    int64_t number = 0;
-    for (char *line = text, *end; *line; line = end + 1) {
-        number++;
+    int64_t id = 0;
+    for (char *line = text, *end; *line; line = end + 1, id++, number++) {
         end = strchr(line, '\n');
         if (!end) {
             return weft_error(WEFT_ERR_FORMAT, "%s:%lld: the vocabulary is cut off", name,
                               (long long)number);
         }
-        weft_status status;
-        if (number == 1) {
-            weft_vocab_spec spec;
-            status = parse_header(line, (size_t)(end - line), name, &spec);
-            if (status == WEFT_OK) status = weft_vocab_new(&spec, vocab);
-        } else {
-            assert(*vocab);
-            status = parse_token(*vocab, line, (size_t)(end - line), name, number);
-        }
+        const weft_status status = parse_token(vocab, id, line, (size_t)(end - line), name, number);
         if (status != WEFT_OK) return status;
     }
-    if (number > WEFT_N_SPECIALS) return WEFT_OK;
+    if (id >= (int64_t)vocab->tokens.n_hidden) return WEFT_OK;
     return weft_error(WEFT_ERR_FORMAT, "%s: the vocabulary is cut off after line %lld", name,
-                      (long long)number);
+                      (long long)number - 1);
+}
+
+/* `text` is a copy that may be written to. */
+static weft_status parse_lines(char *text, const char *name, weft_vocab **vocab)
+{
+    weft_vocab_spec spec;
+    weft_bpe *bpe = NULL;
+    int64_t n_merges;
+    const char *end = strchr(text, '\n');
+    if (!end) return weft_error(WEFT_ERR_FORMAT, "%s:1: the vocabulary is cut off", name);
+    const char *rest = end + 1;
+    weft_status status = parse_header(text, (size_t)(end - text), name, &spec, &n_merges);
+    if (status == WEFT_OK && n_merges >= 0)
+        status = weft_bpe_parse_lines(rest, n_merges, name, 2, &bpe, &rest);
+    spec.bpe = bpe;
+    if (status == WEFT_OK) status = check_spec(&spec);
+    if (status != WEFT_OK) {
+        weft_bpe_free(bpe);
+        return status;
+    }
+    status = new_with(&spec, bpe, vocab);
+    if (status != WEFT_OK) return status;
+    return parse_tokens(*vocab, text + (rest - text), name, 2 + (n_merges > 0 ? n_merges : 0));
 }
 
 weft_status weft_vocab_parse(const char *text, const char *name, weft_vocab **vocab)

@@ -1,4 +1,5 @@
-/* vocab.h - text to ids and back: words, words with punctuation split off, or characters. */
+/* vocab.h - text to ids and back: words, words with punctuation split off, pieces of words, or
+ * characters. */
 #ifndef WEFT_DATA_VOCAB_H
 #define WEFT_DATA_VOCAB_H
 
@@ -7,7 +8,8 @@
 /* The first ids of every vocabulary. Text never becomes BOS or EOS, whatever it spells. */
 enum { WEFT_UNK = 0, WEFT_BOS = 1, WEFT_EOS = 2, WEFT_N_SPECIALS = 3 }; /* <unk> <s> </s> */
 
-/* How text is cut into tokens. White space is the six ASCII characters of isspace().
+/* How text is cut into tokens. First it is normalised (Unicode's NFC): what looks alike is alike,
+ * and comes back so. White space is the six ASCII characters of isspace().
  *
  * WEFT_TOKENS_SPACE: words between white space; detokenised with one space between words.
  *
@@ -33,38 +35,55 @@ const char *weft_tokens_kind_name(weft_tokens_kind kind); /* "space", "punct", "
 /** The kind of that name; WEFT_ERR_INPUT with the three names otherwise. */
 weft_status weft_tokens_kind_parse(const char *name, weft_tokens_kind *kind) WEFT_MUST_CHECK;
 
+/* With codes of byte pair encoding (bpe.h) each of those words is cut into pieces, which are the
+ * tokens: "lo@@" goes on, "w" ends a word. Then no text is unknown. A piece without an id is cut as
+ * it was before its last merge, and so on; a character without one is spelt in bytes of UTF-8,
+ * which have the ids from WEFT_FIRST_BYTE on, and where it ends its word the byte 0x20 follows. (A
+ * last piece of a word that itself ends in "@@" has no id, or it would read as one that goes on.)
+ * Decoding puts U+FFFD where bytes are not UTF-8, and for a white space that no word can hold. */
+typedef struct weft_bpe weft_bpe;
+enum { WEFT_FIRST_BYTE = WEFT_N_SPECIALS, WEFT_N_BYTES = 256 };
+
 typedef struct weft_vocab_spec {
     weft_tokens_kind tokens;
-    bool lowercase;    /* Unicode's simple lower case, code point by code point */
-    int64_t min_count; /* rarer tokens are unknown; 0 and 1 keep all */
-    int64_t max_size;  /* at most so many ids, specials included; 0: no limit */
+    bool lowercase;      /* Unicode's simple lower case, code point by code point */
+    int64_t min_count;   /* rarer tokens get no id; 0 and 1 keep all */
+    int64_t max_size;    /* at most so many ids, specials and bytes included; 0: no limit */
+    const weft_bpe *bpe; /* codes, which are copied; NULL for whole words or characters */
+    bool bpe_symbols;    /* every symbol of the codes gets an id, however rare: what BPE-dropout
+                            meets in training */
 } weft_vocab_spec;
 
 /* Life: new, count the training text, build; from then on it is read only, and encode, decode, id
  * and token may be called from several threads. */
 typedef struct weft_vocab weft_vocab;
 
-/** WEFT_ERR_RANGE for a wrong spec (max_size must leave room for a token); *vocab is then NULL. */
+/** WEFT_ERR_RANGE for a wrong spec (max_size must leave room for a token, characters have no
+ *  codes); *vocab is then NULL. */
 weft_status weft_vocab_new(const weft_vocab_spec *spec, weft_vocab **vocab) WEFT_MUST_CHECK;
 void weft_vocab_free(weft_vocab *vocab); /* NULL is allowed */
 
 /** Count the tokens of `text` (valid UTF-8). Count both sides of a corpus for a joint vocabulary.
  *  WEFT_ERR_STATE once built. */
 weft_status weft_vocab_count(weft_vocab *vocab, const char *text) WEFT_MUST_CHECK;
+/** Count what `words`, of the same kind, without codes and not yet built, has counted: for a
+ *  vocabulary with codes that were learnt from it. WEFT_ERR_STATE. */
+weft_status weft_vocab_count_words(weft_vocab *vocab, const weft_vocab *words) WEFT_MUST_CHECK;
 /** Give out the ids: by falling count, equal counts by rising bytes of UTF-8. */
 weft_status weft_vocab_build(weft_vocab *vocab) WEFT_MUST_CHECK;
 
 bool weft_vocab_is_built(const weft_vocab *vocab);
 int64_t weft_vocab_size(const weft_vocab *vocab); /* V, specials included; of 0 .. V-1 */
-weft_vocab_spec weft_vocab_get_spec(const weft_vocab *vocab);
-/** The token of an id, joiners and all; NULL out of range. Lives as long as the vocabulary. */
+weft_vocab_spec weft_vocab_get_spec(const weft_vocab *vocab); /* its codes are the vocabulary's */
+/** The token of an id, joiners and all; "<0x41>" for a byte. NULL out of range. Lives as long as the
+ *  vocabulary. */
 const char *weft_vocab_token(const weft_vocab *vocab, int64_t id);
-/** The id of a token, WEFT_UNK where it has none. The specials' names are no tokens. */
+/** The id of a token, WEFT_UNK where it has none. The names of specials and bytes are no tokens. */
 int32_t weft_vocab_id(const weft_vocab *vocab, const char *token);
 
-/** text -> ids, without BOS and EOS. `ids` has room for strlen(text) ids, which is always enough.
- *  WEFT_ERR_STATE before build, WEFT_ERR_INPUT if the text is not UTF-8. */
-weft_status weft_vocab_encode(const weft_vocab *vocab, const char *text, int32_t *ids,
+/** text -> ids, without BOS and EOS, *n_ids of them in new memory that weft_free gives back.
+ *  WEFT_ERR_STATE before build, WEFT_ERR_INPUT if the text is not UTF-8; *ids is then NULL. */
+weft_status weft_vocab_encode(const weft_vocab *vocab, const char *text, int32_t **ids,
                               int64_t *n_ids) WEFT_MUST_CHECK;
 /** ids -> text, detokenised. BOS and EOS give nothing, UNK gives "<unk>". WEFT_ERR_RANGE for an id
  *  out of range; *text is then NULL. The caller frees it with weft_free. */
@@ -72,11 +91,12 @@ weft_status weft_vocab_decode(const weft_vocab *vocab, const int32_t *ids, int64
                               char **text) WEFT_MUST_CHECK;
 
 /** The vocabulary as text: a line "weft-vocab 1 tokens=punct lowercase=0", then one token a line in
- *  the order of ids, '\n' written \n and '\' written \\; min_count and max_size, which have done
- *  their work, are not in it. NULL when memory ran out. The caller frees it with weft_free. */
+ *  the order of ids, '\n' written \n and '\' written \\. With codes "weft-vocab 2 tokens=punct
+ *  lowercase=0 merges=N" and N lines of merges before the tokens. What has done its work (min_count,
+ *  max_size, bpe_symbols) is not in it. NULL when memory ran out; weft_free gives it back. */
 char *weft_vocab_write(const weft_vocab *vocab) WEFT_MUST_CHECK;
-/** The inverse. WEFT_ERR_FORMAT with `name` and line for another header, missing specials, an empty
- *  or repeated token, a wrong escape, text that is not UTF-8; *vocab is then NULL. */
+/** The inverse. WEFT_ERR_FORMAT with `name` and line for another header, missing specials or bytes,
+ *  an empty or repeated token, a wrong escape or merge, text that is not UTF-8; *vocab is then NULL. */
 weft_status weft_vocab_parse(const char *text, const char *name,
                              weft_vocab **vocab) WEFT_MUST_CHECK;
 
