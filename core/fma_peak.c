@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <omp.h>
-#include <tgmath.h>
 #include <time.h>
 
 enum { N_CHAINS = 12, N_ROUNDS = 200000, N_TRIES = 8 };

@@ -158,14 +158,17 @@ void weft_arena_free(weft_arena *arena)
     weft_free(arena);
 }
 
-/* Make [0, bytes) usable. */
+static weft_status too_large(const weft_arena *arena, size_t bytes)
+{
+    return weft_error(WEFT_ERR_MEMORY,
+                      "out of memory: %zu MiB are asked for, %zu MiB are taken, and more than %zu "
+                      "MiB in all cannot be had here",
+                      bytes >> 20, arena->top >> 20, arena->reserved >> 20);
+}
+
+/* Make [0, bytes) usable; bytes is at most what is reserved. */
 static weft_status commit(weft_arena *arena, size_t bytes)
 {
-    if (bytes > arena->reserved)
-        return weft_error(
-            WEFT_ERR_MEMORY,
-            "out of memory: a step needs %zu MiB, twice this machine's memory is %zu MiB",
-            bytes >> 20, arena->reserved >> 20);
     if (!arena->base || bytes <= arena->committed) return WEFT_OK;
 
     /* Grow by a quarter at least, so that growth is rare, by whole huge pages. */
@@ -175,7 +178,8 @@ static weft_status commit(weft_arena *arena, size_t bytes)
     if (want > arena->reserved) want = arena->reserved;
     char *from = arena->base + arena->committed;
     if (must_fail() || mprotect(from, want - arena->committed, PROT_READ | PROT_WRITE) != 0)
-        return weft_error(WEFT_ERR_MEMORY, "out of memory: a step needs %zu MiB", bytes >> 20);
+        return weft_error(WEFT_ERR_MEMORY, "out of memory: the system does not give %zu MiB",
+                          bytes >> 20);
 #ifdef MADV_HUGEPAGE
     madvise(from, want - arena->committed, MADV_HUGEPAGE); /* a hint: failure is harmless */
 #endif
@@ -186,12 +190,14 @@ static weft_status commit(weft_arena *arena, size_t bytes)
 
 weft_status weft_arena_reserve(weft_arena *arena, size_t bytes)
 {
+    if (bytes > arena->reserved) return too_large(arena, bytes);
     const weft_status status = commit(arena, bytes);
     if (status != WEFT_OK || !arena->base) return status;
 
-    /* Touch what no block has used yet; what lies below the peak is in use or was. */
+    /* Touch the pages that no block has used yet; what lies below the peak is in use or was. */
     const size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
-    for (size_t at = arena->peak; at < bytes; at += page_bytes) {
+    const size_t first = (arena->peak + page_bytes - 1) / page_bytes * page_bytes;
+    for (size_t at = first; at < bytes; at += page_bytes) {
         unpoison(arena->base + at, 1);
         *(volatile char *)(arena->base + at) = 0;
         poison(arena->base + at, 1);
@@ -227,8 +233,7 @@ static size_t rounded(size_t bytes)
 
 weft_status weft_arena_take(weft_arena *arena, size_t bytes, size_t *offset)
 {
-    if (bytes > arena->reserved - arena->top)
-        return commit(arena, SIZE_MAX); /* gives the sentence */
+    if (bytes > arena->reserved) return too_large(arena, bytes); /* and could not be rounded */
     bytes = rounded(bytes);
 
     size_t best = arena->n_gaps;
@@ -244,6 +249,7 @@ weft_status weft_arena_take(weft_arena *arena, size_t bytes, size_t *offset)
         g->bytes -= bytes;
         if (g->bytes == 0) remove_gap(arena, best);
     } else {
+        if (bytes > arena->reserved - arena->top) return too_large(arena, bytes);
         const weft_status status = commit(arena, arena->top + bytes);
         if (status != WEFT_OK) return status;
         *offset = arena->top;
@@ -261,6 +267,15 @@ void weft_arena_give(weft_arena *arena, size_t offset, size_t bytes)
     arena->used -= bytes;
     if (arena->base) poison(arena->base + offset, bytes);
 
+    if (offset + bytes == arena->top) { /* the last one: lower the top, below a gap before it too */
+        arena->top = offset;
+        const gap *last = arena->n_gaps ? &arena->gaps[arena->n_gaps - 1] : NULL;
+        if (last && last->offset + last->bytes == offset) {
+            arena->top = last->offset;
+            arena->n_gaps--;
+        }
+        return;
+    }
     size_t i = 0, end = arena->n_gaps; /* first gap behind the block */
     while (i < end) {
         const size_t middle = (i + end) / 2;
@@ -277,17 +292,12 @@ void weft_arena_give(weft_arena *arena, size_t offset, size_t bytes)
             arena->gaps[i - 1].bytes += arena->gaps[i].bytes;
             remove_gap(arena, i);
         }
-        i--;
     } else if (joins_right) {
         arena->gaps[i].offset = offset;
         arena->gaps[i].bytes += bytes;
-    } else if (!insert_gap(arena, i, (gap){ offset, bytes })) {
-        return; /* no memory for the book: the block stays unused until the reset */
-    }
-    if (arena->gaps[i].offset + arena->gaps[i].bytes ==
-        arena->top) { /* the last one: lower the top */
-        arena->top = arena->gaps[i].offset;
-        remove_gap(arena, i);
+    } else {
+        /* Without memory for the book the block stays unused until the reset. */
+        (void)insert_gap(arena, i, (gap){ offset, bytes });
     }
 }
 

@@ -122,9 +122,10 @@ START_TEST(arena_says_when_memory_is_short)
     size_t offset;
     ck_assert_ptr_nonnull(arena);
     ck_assert_int_eq(weft_arena_take(arena, SIZE_MAX / 4, &offset), WEFT_ERR_MEMORY);
-    ck_assert_ptr_nonnull(strstr(weft_message(), "out of memory: a step needs"));
+    ck_assert_ptr_nonnull(strstr(weft_message(), "MiB are asked for, 0 MiB are taken"));
     ck_assert_int_eq(weft_arena_take(arena, 100, &offset), WEFT_OK); /* it is still of use */
     ck_assert_int_eq(weft_arena_reserve(arena, SIZE_MAX / 4), WEFT_ERR_MEMORY);
+    ck_assert_int_eq(weft_arena_take(arena, SIZE_MAX, &offset), WEFT_ERR_MEMORY);
     weft_arena_free(arena);
 
     weft_alloc_fail_at(1, true);
@@ -134,6 +135,46 @@ START_TEST(arena_says_when_memory_is_short)
     ck_assert_ptr_nonnull(strstr(weft_message(), "more than memory can address"));
 }
 END_TEST
+
+/* The block at the top is given back without memory for the book, so that two arenas in step stay so. */
+START_TEST(arena_gives_its_last_block_back_without_memory)
+{
+    weft_arena *arena = weft_arena_new(true);
+    size_t first, second, again;
+    ck_assert_ptr_nonnull(arena);
+    ck_assert_int_eq(weft_arena_take(arena, 100, &first), WEFT_OK);
+    ck_assert_int_eq(weft_arena_take(arena, 100, &second), WEFT_OK);
+    weft_alloc_fail_at(1, true);
+    weft_arena_give(arena, second, 100);
+    weft_alloc_fail_at(0, false);
+    ck_assert_int_eq(weft_arena_take(arena, 1000, &again), WEFT_OK);
+    ck_assert_uint_eq(again, second);
+    weft_arena_free(arena);
+}
+END_TEST
+
+#ifndef SANITIZED
+/* The last page of a reservation is touched too, wherever the peak lies in its page. */
+START_TEST(what_was_reserved_does_not_fault)
+{
+    enum { HUGE_PAGE = 1 << 21, MORE = 4032 };
+    weft_arena *arena = weft_arena_new(false);
+    size_t offset;
+    ck_assert_ptr_nonnull(arena);
+    ck_assert_int_eq(weft_arena_take(arena, HUGE_PAGE - WEFT_ALIGN, &offset), WEFT_OK);
+    ck_assert_int_eq(weft_arena_reserve(arena, HUGE_PAGE - WEFT_ALIGN + MORE), WEFT_OK);
+    memset(weft_arena_at(arena, offset), 1, HUGE_PAGE - WEFT_ALIGN);
+    ck_assert_int_eq(weft_arena_take(arena, MORE, &offset), WEFT_OK);
+    struct rusage before, after;
+    getrusage(RUSAGE_SELF, &before);
+    getrusage(RUSAGE_SELF, &before); /* the first call may fault itself */
+    memset(weft_arena_at(arena, offset), 1, MORE);
+    getrusage(RUSAGE_SELF, &after);
+    ck_assert_int_eq(after.ru_minflt, before.ru_minflt);
+    weft_arena_free(arena);
+}
+END_TEST
+#endif
 
 #ifdef __SANITIZE_ADDRESS__
 START_TEST(what_was_given_back_is_poisoned)
@@ -345,6 +386,10 @@ int main(void)
     tcase_set_timeout(arena, 60);
     tcase_add_loop_test(arena, arena_equals_a_simple_model, 0, 4);
     tcase_add_test(arena, arena_says_when_memory_is_short);
+    tcase_add_test(arena, arena_gives_its_last_block_back_without_memory);
+#ifndef SANITIZED
+    tcase_add_test(arena, what_was_reserved_does_not_fault);
+#endif
 #ifdef __SANITIZE_ADDRESS__
     tcase_add_test(arena, what_was_given_back_is_poisoned);
 #endif
