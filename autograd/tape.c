@@ -510,12 +510,12 @@ weft_tensor weft_gradient(weft_tape *tape, weft_var x)
     const value *v = &tape->values[i], *root = &tape->values[v->root];
     weft_tensor g = v->t;
     g.data = NULL;
-    if (!weft_param_is_none(root->param)) {
-        if (!(tape->flags & (WEFT_DRY | WEFT_NO_GRAD)))
-            g.real = weft_params_gradient(root->param.params, root->param.index).real + v->offset;
-    } else if (root->grad.bytes && !(tape->flags & WEFT_DRY)) {
+    /* A value that wants none may share memory with one that does (weft_stop_gradient). */
+    if (!v->wants || (tape->flags & WEFT_DRY)) return g;
+    if (!weft_param_is_none(root->param))
+        g.real = weft_params_gradient(root->param.params, root->param.index).real + v->offset;
+    else if (root->grad.bytes)
         g.real = (weft_real *)weft_arena_at(tape->arena, root->grad.offset) + v->offset;
-    }
     return g;
 }
 

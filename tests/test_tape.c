@@ -270,6 +270,7 @@ START_TEST(stop_gradient_stops)
     ck_assert_int_eq(weft_backward(tape, y, NULL), WEFT_OK);
     check_real(weft_value(tape, dx), 3, (double[]){ 1, 2, 3 });
     check_real(weft_gradient(tape, x), 3, (double[]){ 1, 2, 3 });
+    ck_assert_ptr_null(weft_gradient(tape, fixed).data); /* although it shares x's memory */
     weft_tape_free(tape);
 }
 END_TEST
