@@ -46,8 +46,9 @@ void weft_optimiser_free(weft_optimiser *optimiser); /* NULL is allowed */
 /**
  * One update of all parameters from their gradients, which are 0 afterwards.
  *
- * @param lr              learning rate, finite and >= 0
- * @param gradient_scale  multiplies every gradient first: 1 / tokens; finite and > 0
+ * @param lr              learning rate, >= 0 and finite as a weft_real
+ * @param gradient_scale  multiplies every gradient first: 1 / tokens; > 0 and finite as a
+ *                        weft_real
  * @param norm            result: 2-norm of all scaled gradients, before clipping; may be NULL
  *
  * Errors: WEFT_ERR_NUMERIC where the norm (for the Adams: or its square) is no finite weft_real,

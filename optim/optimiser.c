@@ -137,13 +137,15 @@ weft_status weft_optimiser_step(weft_optimiser *optimiser, weft_params *params, 
             "optimiser: made for a block of %lld values, the parameters now have %lld; "
             "make it when all parameters are there",
             (long long)n, (long long)weft_params_block_size(params));
-    if (!in(lr, 0, INFINITY))
-        return weft_error(WEFT_ERR_RANGE,
-                          "optimiser: learning rate %g must be finite and not negative", lr);
-    if (!(gradient_scale > 0 && isfinite(gradient_scale)))
-        return weft_error(WEFT_ERR_RANGE,
-                          "optimiser: gradient_scale = %g must be finite and above 0",
-                          gradient_scale);
+    if (!in(lr, 0, INFINITY) || !isfinite((weft_real)lr))
+        return weft_error(
+            WEFT_ERR_RANGE,
+            "optimiser: learning rate %g must be finite, as a weft_real, and not negative", lr);
+    if (!((weft_real)gradient_scale > 0 && isfinite((weft_real)gradient_scale)))
+        return weft_error(
+            WEFT_ERR_RANGE,
+            "optimiser: gradient_scale = %g must be finite, as a weft_real, and above 0",
+            gradient_scale);
 
     weft_real *p = weft_params_values(params), *g = weft_params_gradients(params);
     const double norm_g = gradient_scale * weft_sweep_norm(n, g, optimiser->partial);

@@ -323,6 +323,11 @@ START_TEST(test_refusal)
     expect_refusal(adam, params, 0.1, 0, WEFT_ERR_RANGE, "gradient_scale = 0");
     expect_refusal(adam, params, 0.1, NAN, WEFT_ERR_RANGE, "gradient_scale = nan");
     expect_refusal(adam, params, 0.1, INFINITY, WEFT_ERR_RANGE, "gradient_scale = inf");
+    if (sizeof(weft_real) == sizeof(float)) { /* finite as a double alone */
+        expect_refusal(adam, params, 1e39, 1, WEFT_ERR_RANGE, "learning rate 1e+39");
+        expect_refusal(adam, params, 0.1, 1e39, WEFT_ERR_RANGE, "gradient_scale = 1e+39");
+        expect_refusal(adam, params, 0.1, 1e-60, WEFT_ERR_RANGE, "gradient_scale = 1e-60");
+    }
     ck_assert_int_eq(weft_optimiser_step(adam, params, 0, 1, NULL), WEFT_OK); /* 0 is a rate */
     weft_optimiser_free(adam);
 
