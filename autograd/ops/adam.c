@@ -246,6 +246,7 @@ static weft_var misuse(weft_tape *t, int i)
     case 4: spec.beta1 = 1; return weft_adam(t, x, x, x, x, lr, &spec, NULL, NULL);
     case 5: spec.eps = -1; return weft_adam(t, x, x, x, x, lr, &spec, NULL, NULL);
     case 6: return weft_adam(t, x, x, WEFT_NIL, x, lr, &spec, NULL, NULL);
+    case 7: return weft_adam(t, x, x, x, x, lr, NULL, NULL, NULL);
     default: return WEFT_NIL;
     }
 }
@@ -264,6 +265,12 @@ const weft_op weft_op_adam = { .name = "adam",
 weft_var weft_adam(weft_tape *tape, weft_var p, weft_var g, weft_var m, weft_var v, weft_var lr,
                    const weft_adam_spec *spec, weft_var *m_out, weft_var *v_out)
 {
+    if (m_out) *m_out = WEFT_NIL;
+    if (v_out) *v_out = WEFT_NIL;
+    if (!spec) {
+        weft_tape_fail(tape, WEFT_ERR_STATE, "adam: no spec, which says the step");
+        return WEFT_NIL;
+    }
     weft_adam_spec attr = *spec;
     if (attr.beta1 == 0 && attr.beta2 == 0 && attr.eps == 0) {
         attr.beta1 = 0.9;

@@ -225,6 +225,7 @@ static weft_var misuse(weft_tape *t, int i)
     case 4: spec.dropout.p = 1; return weft_add_norm(t, x, x, gain, gain, &spec, NULL);
     case 5:
         return weft_add_norm(t, WEFT_NIL, weft_sample_normal(t, 0, NULL), gain, gain, &spec, NULL);
+    case 6: return weft_add_norm(t, x, x, gain, gain, NULL, NULL);
     default: return WEFT_NIL;
     }
 }
@@ -246,6 +247,11 @@ const weft_op weft_op_add_norm = { .name = "add_norm",
 weft_var weft_add_norm(weft_tape *tape, weft_var residual, weft_var x, weft_var gain, weft_var bias,
                        const weft_add_norm_spec *spec, weft_var *sum)
 {
+    if (sum) *sum = WEFT_NIL;
+    if (!spec) {
+        weft_tape_fail(tape, WEFT_ERR_STATE, "add_norm: no spec; one of zeros is LayerNorm");
+        return WEFT_NIL;
+    }
     add_norm_attr attr = { .norm = spec->norm, .p = spec->dropout.p };
     if (attr.norm.eps == 0) attr.norm.eps = 1e-5;
     if (attr.p > 0) attr.key = weft_tape_next_key(tape);

@@ -567,6 +567,7 @@ static weft_var misuse(weft_tape *t, int i)
         spec.k_offsets = integers(t, 3, (int32_t[]){ 0, 3, 6 });
         return weft_attention(t, x, x, x, &spec);
     case 15: return weft_attention(t, x, WEFT_NIL, x, &spec);
+    case 16: return weft_attention(t, x, x, x, NULL);
     default: return WEFT_NIL;
     }
 }
@@ -587,6 +588,10 @@ const weft_op weft_op_attention = { .name = "attention",
 weft_var weft_attention(weft_tape *tape, weft_var q, weft_var k, weft_var v,
                         const weft_attention_spec *spec)
 {
+    if (!spec) {
+        weft_tape_fail(tape, WEFT_ERR_STATE, "attention: no spec, which says how many heads");
+        return WEFT_NIL;
+    }
     const attention_attr attr = { .heads = spec->heads,
                                   .kv_heads = spec->kv_heads ? spec->kv_heads : spec->heads,
                                   .scale = spec->scale,

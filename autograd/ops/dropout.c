@@ -107,6 +107,7 @@ static weft_var misuse(weft_tape *t, int i)
     case 2: return with(t, x, 0.1, weft_sample_int(t, 0, 3, WEFT_DIMS(3, 2)));
     case 3: return with(t, x, 0.1, x);
     case 4: return with(t, WEFT_NIL, 0, WEFT_NIL);
+    case 5: return weft_dropout(t, x, NULL);
     default: return WEFT_NIL;
     }
 }
@@ -132,5 +133,9 @@ weft_var weft_dropout_keyed(weft_tape *tape, weft_var x, weft_var rows, double p
 
 weft_var weft_dropout(weft_tape *tape, weft_var x, const weft_dropout_spec *spec)
 {
+    if (!spec) {
+        weft_tape_fail(tape, WEFT_ERR_STATE, "dropout: no spec, which says how much");
+        return WEFT_NIL;
+    }
     return weft_dropout_keyed(tape, x, spec->rows, spec->p, weft_tape_next_key(tape));
 }
