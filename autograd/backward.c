@@ -81,7 +81,8 @@ static bool target(weft_tape *tape, uint32_t index, weft_tensor *g, bool *add)
     const value *v = &tape->values[index];
     value *root = &tape->values[v->root];
     if (!is_param(root) && root->grad.bytes == 0) {
-        if (!weft_tape_take(tape, weft_tensor_bytes(&root->t), &root->grad)) return false;
+        if (!weft_tape_take(tape, "weft_backward", weft_tensor_bytes(&root->t), &root->grad))
+            return false;
         root->covered = (coverage){ 0 };
     }
     coverage *covered = &root->covered;
@@ -190,13 +191,13 @@ static bool run_kernel(weft_tape *tape, uint32_t i, const weft_tensor dout[])
         } else {
             weft_tensor *g = &tape->call_din[k];
             g->ld = weft_cols(g);
-            ok = weft_tape_take(tape, weft_tensor_bytes(g), &apart[n_apart]);
+            ok = weft_tape_take(tape, n->op->name, weft_tensor_bytes(g), &apart[n_apart]);
             if (ok) g->data = weft_arena_at(tape->arena, apart[n_apart].offset);
             if (ok) apart_input[n_apart++] = k;
         }
     }
     if (ok && n->backward_scratch_bytes)
-        ok = weft_tape_take(tape, n->backward_scratch_bytes, &scratch);
+        ok = weft_tape_take(tape, n->op->name, n->backward_scratch_bytes, &scratch);
     if (ok && !(tape->flags & WEFT_DRY)) {
         c.dout = dout;
         c.din = tape->call_din;

@@ -114,7 +114,7 @@ static void soil(weft_tape *tape)
 {
     const size_t peak = weft_tape_peak_bytes(tape), bytes = peak > DIRT_BYTES ? peak : DIRT_BYTES;
     block dirt = { 0 };
-    if (!weft_tape_take(tape, bytes, &dirt)) return;
+    if (!weft_tape_take(tape, "weft_gradcheck", bytes, &dirt)) return;
     weft_real *x = weft_arena_at(tape->arena, dirt.offset);
     for (size_t k = 0; k < bytes / sizeof *x; k++) x[k] = (weft_real)NAN;
     weft_tape_give(tape, &dirt);

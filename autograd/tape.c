@@ -232,11 +232,12 @@ size_t weft_tensor_bytes(const weft_tensor *x)
     return (size_t)weft_size(x) * weft_dtype_bytes(x->dtype);
 }
 
-bool weft_tape_take(weft_tape *tape, size_t bytes, block *out)
+bool weft_tape_take(weft_tape *tape, const char *what, size_t bytes, block *out)
 {
     size_t offset;
     const weft_status status = weft_arena_take(tape->arena, bytes, &offset);
     if (status != WEFT_OK) {
+        weft_error_prefix(status, "%s: ", what);
         fail_with_message(tape, status, tape->scope);
         return false;
     }
@@ -323,7 +324,7 @@ static value *push_leaf(weft_tape *tape, const char *what, weft_dtype dtype, int
         return NULL;
     }
     block memory;
-    if (!weft_tape_take(tape, weft_tensor_bytes(&shape), &memory)) return NULL;
+    if (!weft_tape_take(tape, what, weft_tensor_bytes(&shape), &memory)) return NULL;
     value *v = weft_tape_push_value(tape, &shape);
     if (!v) {
         weft_tape_give(tape, &memory);
@@ -665,7 +666,8 @@ static bool compute(weft_tape *tape, uint32_t i)
 {
     node *n = &tape->nodes[i];
     block scratch = { 0 };
-    if (n->scratch_bytes && !weft_tape_take(tape, n->scratch_bytes, &scratch)) return false;
+    if (n->scratch_bytes && !weft_tape_take(tape, n->op->name, n->scratch_bytes, &scratch))
+        return false;
     if (n->op->forward && !(tape->flags & WEFT_DRY)) {
         weft_call c;
         weft_tensor out[WEFT_MAX_OUT];
@@ -686,14 +688,15 @@ static bool take_memory(weft_tape *tape, node *n, const weft_call *c)
         const uint32_t index = n->first_out + (uint32_t)j;
         if (c->alias[j].of == 0) {
             block memory;
-            if (!weft_tape_take(tape, weft_tensor_bytes(&c->out[j]), &memory)) return false;
+            if (!weft_tape_take(tape, n->op->name, weft_tensor_bytes(&c->out[j]), &memory))
+                return false;
             tape->values[index].data = memory;
         }
     }
     for (int k = 0; k < WEFT_MAX_SAVED; k++) {
         n->saved[k] = c->saved[k];
         if (c->saved[k].rank == 1 && n->wants &&
-            !weft_tape_take(tape, weft_tensor_bytes(&c->saved[k]), &n->saved_block[k]))
+            !weft_tape_take(tape, n->op->name, weft_tensor_bytes(&c->saved[k]), &n->saved_block[k]))
             return false;
     }
     return true;

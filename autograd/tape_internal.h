@@ -111,7 +111,8 @@ weft_tensor weft_tape_tensor(const weft_tape *tape, uint32_t index);
 void weft_tape_call(weft_tape *tape, uint32_t i, weft_call *c, weft_tensor out[WEFT_MAX_OUT]);
 /* A new value; NULL and a failed tape when memory ran out. Takes no arena memory. */
 value *weft_tape_push_value(weft_tape *tape, const weft_tensor *shape);
-bool weft_tape_take(weft_tape *tape, size_t bytes, block *out);
+/* Memory of the arena; `what` asks for it and stands in the sentence when there is none. */
+bool weft_tape_take(weft_tape *tape, const char *what, size_t bytes, block *out);
 void weft_tape_give(weft_tape *tape, block *b);
 /* Forget everything recorded from node and value number on, and give its memory back. */
 void weft_tape_forget(weft_tape *tape, uint32_t n_nodes, uint32_t n_values, uint32_t n_inputs);

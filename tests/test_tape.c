@@ -174,6 +174,13 @@ START_TEST(the_first_mistake_stays_and_says_where)
     weft_tape_reset(tape);
     weft_sum(tape, leaf3(tape), 7, false);
     check_failed(tape, WEFT_ERR_RANGE, "sum(x [3]): the axis to sum over is not one of its 1");
+    weft_reshape(tape, leaf3(tape), WEFT_DIMS(-1, 2));
+    check_failed(tape, WEFT_ERR_SHAPE, "reshape(x [3]): 3 elements do not make [-1, 2]");
+    weft_expand(tape, weft_scalar(tape, 1), WEFT_DIMS(INT64_MAX / 8));
+    ck_assert_int_eq(weft_tape_status(tape), WEFT_ERR_MEMORY);
+    const char *short_of = "expand: out of memory: ";
+    ck_assert_int_eq(strncmp(weft_tape_message(tape), short_of, strlen(short_of)), 0);
+    weft_tape_reset(tape);
     ck_assert_int_eq(weft_tape_fail(tape, WEFT_ERR_INPUT, "layer %d", 3), WEFT_ERR_INPUT);
     ck_assert_int_eq(weft_tape_fail(tape, WEFT_ERR_SHAPE, "later"), WEFT_ERR_INPUT);
     ck_assert_str_eq(weft_tape_message(tape), "layer 3");

@@ -41,8 +41,9 @@ static bool infer(weft_call *c)
     if (!weft_out(c, 0, c->in[0].dtype, a->rank, dim)) return false;
     if (weft_size(&c->out[0]) != size) {
         char text[WEFT_SHAPE_TEXT];
+        if (open >= 0) known.dim[open] = -1; /* the shape as it was asked for */
         return weft_fail(c, WEFT_ERR_SHAPE, "%lld elements do not make %s", (long long)size,
-                         weft_shape_text(&c->out[0], text));
+                         weft_shape_text(&known, text));
     }
     weft_alias(c, 0, 0, 0, weft_cols(&c->out[0]));
     return true;
