@@ -39,7 +39,7 @@ typedef enum weft_init_kind {
     WEFT_INIT_ZEROS,
     WEFT_INIT_ONES,
     WEFT_INIT_NORMAL,        /* mean 0, standard deviation `scale` */
-    WEFT_INIT_UNIFORM,       /* in (-scale, scale) */
+    WEFT_INIT_UNIFORM,       /* in [-scale, scale] */
     WEFT_INIT_XAVIER_UNIFORM /* Glorot & Bengio 2010: bound scale * sqrt(6 / (fan_in + fan_out)) of
                                 each of `blocks` equal blocks of rows (in_proj [3D, D]: 3 blocks are
                                 the paper's [D, D] matrices, 1 is PyTorch's) */

@@ -5,16 +5,22 @@
  * W^Q, W^K and W^V are stacked in in_proj_weight [3D, D], as nn.MultiheadAttention has them. */
 #include "layers/layers_internal.h"
 
+#include "core/checked.h"
+
 weft_status weft_attention_layer_init(weft_attention_layer *layer, weft_params *params,
                                       const char *prefix, int64_t D, int heads, double dropout,
                                       weft_init init)
 {
     char out_name[WEFT_NAME_BYTES];
+    int64_t D_3;
+    if (!weft_mul_i64(3, D, &D_3))
+        return weft_error(WEFT_ERR_OVERFLOW, "%s: 3 D is beyond 64 bits: D = %lld", prefix,
+                          (long long)D);
     *layer = (weft_attention_layer){ .D = D, .heads = heads, .dropout = dropout };
-    weft_status status = weft_add_param(params, prefix, "in_proj_weight", WEFT_DIMS(3 * D, D), init,
+    weft_status status = weft_add_param(params, prefix, "in_proj_weight", WEFT_DIMS(D_3, D), init,
                                         &layer->in_weight);
     if (status == WEFT_OK)
-        status = weft_add_param(params, prefix, "in_proj_bias", WEFT_DIMS(3 * D),
+        status = weft_add_param(params, prefix, "in_proj_bias", WEFT_DIMS(D_3),
                                 (weft_init){ WEFT_INIT_ZEROS, 0, 0 }, &layer->in_bias);
     if (status == WEFT_OK) status = weft_join_name(out_name, prefix, "out_proj");
     init.blocks = 0;

@@ -72,7 +72,8 @@ typedef struct weft_attention_layer {
     int heads;
     double dropout; /* of the weights */
 } weft_attention_layer;
-/** stacked: Xavier over [3D, D] as nn.Transformer instead of over each [D, D] as the paper. */
+/** init: of in_proj_weight; Xavier with 3 blocks is over each [D, D] as the paper, with 1 over
+ *  [3D, D] as nn.Transformer. Of out_proj.weight too, as one block. */
 weft_status weft_attention_layer_init(weft_attention_layer *layer, weft_params *params,
                                       const char *prefix, int64_t D, int heads, double dropout,
                                       weft_init init) WEFT_MUST_CHECK;

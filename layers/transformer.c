@@ -16,7 +16,8 @@ static weft_status check(const weft_transformer_config *config)
                           "transformer: %d encoder and %d decoder layers: 1 to %d of each",
                           config->encoder_layers, config->decoder_layers, WEFT_MAX_LAYERS);
     if (config->target_V < 1 || (!config->decoder_only && config->source_V < 1))
-        return weft_error(WEFT_ERR_RANGE, "transformer: vocabularies of %lld and %lld tokens",
+        return weft_error(WEFT_ERR_RANGE,
+                          "transformer: vocabularies of %lld and %lld tokens: at least 1 is needed",
                           (long long)config->source_V, (long long)config->target_V);
     if (config->tie == WEFT_TIE_ALL && !config->decoder_only &&
         config->source_V != config->target_V)

@@ -235,6 +235,20 @@ START_TEST(impossible_models_get_a_sentence)
 }
 END_TEST
 
+START_TEST(a_width_beyond_64_bits_is_an_error)
+{
+    weft_params *params = weft_params_new(1);
+    weft_encoder_layer layer;
+    const weft_layer_config config = { .D = INT64_MAX / 2, .F = 1, .heads = 1 };
+    ck_assert_ptr_nonnull(params);
+    ck_assert_int_eq(weft_encoder_layer_init(&layer, params, "layer", &config), WEFT_ERR_OVERFLOW);
+    ck_assert_str_eq(weft_message(),
+                     "layer.self_attn: 3 D is beyond 64 bits: D = 4611686018427387903");
+    ck_assert_int_eq(weft_params_count(params), 0);
+    weft_params_free(params);
+}
+END_TEST
+
 START_TEST(mistakes_name_the_place_in_the_model)
 {
     static packed_side sides[3];
@@ -268,6 +282,7 @@ int main(void)
     TCase *misuse = tcase_create("misuse");
     tcase_add_loop_test(misuse, impossible_models_get_a_sentence, 0, 7);
     tcase_add_test(misuse, mistakes_name_the_place_in_the_model);
+    tcase_add_test(misuse, a_width_beyond_64_bits_is_an_error);
     suite_add_tcase(suite, misuse);
     return run_suite(suite);
 }
