@@ -62,8 +62,10 @@ static weft_status print_vocab(const weft_checkpoint_file *file, const char *nam
     if (status == WEFT_OK) status = weft_vocab_parse(text, name, &vocab);
     if (status == WEFT_OK) {
         const weft_vocab_spec spec = weft_vocab_get_spec(vocab);
-        printf("  %-32s %lld tokens (%s%s)\n", name, (long long)weft_vocab_size(vocab),
-               weft_tokens_kind_name(spec.tokens), spec.lowercase ? ", lower case" : "");
+        printf("  %-32s %lld tokens (%s", name, (long long)weft_vocab_size(vocab),
+               weft_tokens_kind_name(spec.tokens));
+        if (spec.bpe) printf(", BPE of %lld merges", (long long)weft_bpe_size(spec.bpe));
+        printf("%s)\n", spec.lowercase ? ", lower case" : "");
     }
     weft_vocab_free(vocab);
     weft_free(text);

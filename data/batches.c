@@ -1,7 +1,11 @@
 /* batches.c - packed batches: the plan of an epoch, and filling one batch from it. */
 #include "data/batches.h"
 
+#include <assert.h>
+#include <math.h>
 #include <string.h>
+
+#include "data/vocab_internal.h"
 
 /* What is cut into batches: a sentence, or a window of running text. */
 typedef struct batch_item {
@@ -20,8 +24,13 @@ struct weft_batches {
     const weft_corpus *corpus;
     weft_batches_spec spec;
     bool has[2];
-    batch_item *items; /* [n_items] */
+    int32_t *kept; /* [n_kept] the sentences that are not left out */
+    int64_t n_kept;
+    weft_encoder cut[2];  /* BPE-dropout: the ids of all kept sentences in this epoch, */
+    int64_t *first_id[2]; /* [n_kept + 1] and where those of each begin */
+    batch_item *items;    /* [n_items] of this epoch */
     int64_t n_items, items_room;
+    bool varies;             /* from epoch to epoch, other than in order */
     int64_t *order, *sorted; /* [items_room] */
     int64_t *counts;         /* [longest + 2] for sorting */
     int64_t longest;         /* tokens of the longest item, on either side */
@@ -34,9 +43,12 @@ struct weft_batches {
 };
 
 /* Sites of random numbers: what is drawn here has nothing to do with what a model draws. */
-static const uint64_t site_items = UINT64_C(0x646174612e697465);   /* "data.ite" */
-static const uint64_t site_batches = UINT64_C(0x646174612e626174); /* "data.bat" */
-static const uint64_t site_window = UINT64_C(0x646174612e77696e);  /* "data.win" */
+static const uint64_t site_items = UINT64_C(0x646174612e697465);          /* "data.ite" */
+static const uint64_t site_batches = UINT64_C(0x646174612e626174);        /* "data.bat" */
+static const uint64_t site_window = UINT64_C(0x646174612e77696e);         /* "data.win" */
+static const uint64_t site_weight = UINT64_C(0x646174612e776569);         /* "data.wei" */
+static const uint64_t site_dropout[2] = { UINT64_C(0x646174612e627073),   /* "data.bps" */
+                                          UINT64_C(0x646174612e627074) }; /* "data.bpt" */
 
 /* ---- items ---------------------------------------------------------------------------------- */
 
@@ -45,53 +57,145 @@ static int64_t length_of(const batch_item *item, int side)
     return side == WEFT_SOURCE ? item->n_source : item->n_target;
 }
 
-/* All sentences that are not too long. */
-static weft_status collect_sentences(weft_batches *b)
+/* Tokens that a sentence may have on a side. */
+static int64_t length_limit(const weft_batches *b)
 {
-    const int64_t batch_tokens = b->spec.batch_tokens, max_length = b->spec.max_length;
-    const int64_t limit = max_length > 0 ? max_length : batch_tokens;
+    return b->spec.max_length > 0 ? b->spec.max_length : b->spec.batch_tokens;
+}
+
+static weft_status too_long(const weft_batches *b, int64_t i, const int64_t n[2])
+{
+    const bool source = n[0] > n[1];
+    return weft_error(WEFT_ERR_INPUT,
+                      "sentence %lld has %lld %s tokens, more than a batch holds (%lld): "
+                      "raise batch_tokens, or set max_length to leave such sentences out",
+                      (long long)i + 1, (long long)(source ? n[0] : n[1]),
+                      source ? "source" : "target", (long long)b->spec.batch_tokens);
+}
+
+/* Both lengths without <s> and </s>. */
+static bool is_uneven(const weft_batches *b, int64_t n_source, int64_t n_target)
+{
+    const double ratio = b->spec.max_ratio;
+    if (ratio == 0 || !b->has[0] || !b->has[1]) return false;
+    return (double)n_source > ratio * (double)n_target ||
+           (double)n_target > ratio * (double)n_source;
+}
+
+/* Keep the sentences that are fit for training. */
+static weft_status filter(weft_batches *b)
+{
+    weft_batches_limits *limits = &b->limits;
+    limits->first_dropped = -1;
     for (int64_t i = 0; i < weft_corpus_size(b->corpus); i++) {
-        const int32_t *ids[2];
-        int64_t n[2];
-        for (int s = 0; s < 2; s++) {
-            ids[s] = weft_corpus_ids(b->corpus, (weft_side)s, i, &n[s]);
-            if (b->has[s]) n[s]++;
+        int64_t n[2], with_end[2];
+        for (int side = 0; side < 2; side++) {
+            weft_corpus_ids(b->corpus, (weft_side)side, i, &n[side]);
+            with_end[side] = n[side] + b->has[side];
         }
-        const int64_t longer = n[0] > n[1] ? n[0] : n[1];
-        if (longer > limit && max_length == 0) {
-            return weft_error(WEFT_ERR_INPUT,
-                              "sentence %lld has %lld %s tokens, more than a batch holds (%lld): "
-                              "raise batch_tokens, or set max_length to leave such sentences out",
-                              (long long)i + 1, (long long)longer,
-                              n[0] > n[1] ? "source" : "target", (long long)batch_tokens);
-        }
-        if (longer > limit) {
-            b->limits.dropped++;
+        const bool is_long =
+            (with_end[0] > with_end[1] ? with_end[0] : with_end[1]) > length_limit(b);
+        if (is_long && b->spec.max_length == 0) return too_long(b, i, with_end);
+        if (!is_long && !is_uneven(b, n[0], n[1])) {
+            b->kept[b->n_kept++] = (int32_t)i;
             continue;
         }
-        b->items[b->n_items++] =
-            (batch_item){ ids[0], ids[1], (int32_t)n[0], (int32_t)n[1], (int32_t)i };
+        limits->too_long += is_long;
+        limits->uneven += !is_long;
+        if (limits->dropped++ == 0) limits->first_dropped = i;
     }
     return WEFT_OK;
 }
 
-/* The windows of this epoch; the first of each document has a random length in training. */
-static void collect_windows(weft_batches *b)
+/* How often item i is in this epoch. */
+static int64_t copies(const weft_batches *b, int64_t i)
+{
+    if (b->spec.in_order) return 1;
+    const double weight = weft_corpus_weight(b->corpus, i), whole = floor(weight);
+    if (weight == whole) return (int64_t)whole;
+    const uint64_t key = weft_random_key(b->spec.seed, (uint64_t)b->epoch, site_weight);
+    return (int64_t)whole + (weft_random_uniform(key, (uint64_t)i, 0) < weight - whole);
+}
+
+/* Cut the texts of a side anew, passing over merges with probability p; first_id tells where each
+ * begins. */
+static weft_status cut_again(weft_batches *b, int side, double p)
+{
+    weft_encoder *cut = &b->cut[side];
+    const uint64_t key = weft_random_key(b->spec.seed, (uint64_t)b->epoch, site_dropout[side]);
+    cut->n_ids = 0;
+    for (int64_t k = 0; k < b->n_kept; k++) {
+        const int64_t i = b->kept[k];
+        cut->cut.dropout = (weft_bpe_dropout){ .p = p, .key = key, .row = (uint64_t)i };
+        b->first_id[side][k] = cut->n_ids;
+        const weft_status status =
+            weft_encode(b->spec.vocabs[side], cut, weft_corpus_text(b->corpus, (weft_side)side, i));
+        if (status != WEFT_OK) return status;
+    }
+    b->first_id[side][b->n_kept] = cut->n_ids;
+    return WEFT_OK;
+}
+
+/* Ids of the k-th kept sentence in this epoch, *n of them. */
+static const int32_t *ids_of(const weft_batches *b, int side, int64_t k, int64_t *n)
+{
+    const int64_t *first = b->first_id[side];
+    if (first) {
+        *n = first[k + 1] - first[k];
+        if (*n < length_limit(b)) return b->cut[side].ids + first[k];
+    }
+    return weft_corpus_ids(b->corpus, (weft_side)side, b->kept[k], n);
+}
+
+/* The sentences of this epoch. */
+static void collect_sentences(weft_batches *b)
+{
+    for (int side = 0; side < 2; side++) {
+        if (!b->first_id[side]) continue;
+        const weft_status status = cut_again(b, side, b->spec.bpe_dropout);
+        assert(status == WEFT_OK); /* all memory is there: see warm */
+        (void)status;
+    }
+    const int64_t n_corpus = weft_corpus_size(b->corpus);
+    b->n_items = 0;
+    for (int64_t k = 0; k < b->n_kept; k++) {
+        const int64_t n_copies = copies(b, b->kept[k]);
+        for (int64_t copy = 0; copy < n_copies; copy++) {
+            batch_item item = { .number = (int32_t)(b->kept[k] + copy * n_corpus) };
+            int64_t n[2];
+            item.source = ids_of(b, WEFT_SOURCE, k, &n[0]);
+            item.target = ids_of(b, WEFT_TARGET, k, &n[1]);
+            item.n_source = (int32_t)n[0] + b->has[0];
+            item.n_target = (int32_t)n[1] + b->has[1];
+            b->items[b->n_items++] = item;
+        }
+    }
+}
+
+/* The windows of one document; in training the first has a random length. */
+static void collect_document(weft_batches *b, int64_t i, uint64_t key, uint64_t row)
 {
     const int64_t L = b->spec.context;
+    int64_t n, end = L;
+    const int32_t *ids = weft_corpus_ids(b->corpus, WEFT_TARGET, i, &n);
+    if (!b->spec.in_order) end -= (int64_t)weft_random_below(key, row, (uint64_t)L);
+    for (int64_t from = 0; from < n - 1; from = end, end += L) {
+        if (end > n - 1) end = n - 1;
+        b->items[b->n_items] =
+            (batch_item){ NULL, ids + from, 0, (int32_t)(end - from), (int32_t)b->n_items };
+        b->n_items++;
+    }
+}
+
+static void collect_windows(weft_batches *b)
+{
     const uint64_t key = weft_random_key(b->spec.seed, (uint64_t)b->epoch, site_window);
+    const int64_t n_corpus = weft_corpus_size(b->corpus);
     b->n_items = 0;
-    for (int64_t i = 0; i < weft_corpus_size(b->corpus); i++) {
-        int64_t n;
-        const int32_t *ids = weft_corpus_ids(b->corpus, WEFT_TARGET, i, &n);
-        int64_t end = L;
-        if (!b->spec.in_order) end -= (int64_t)weft_random_below(key, (uint64_t)i, (uint64_t)L);
-        for (int64_t from = 0; from < n - 1; from = end, end += L) {
-            if (end > n - 1) end = n - 1;
-            b->items[b->n_items] =
-                (batch_item){ NULL, ids + from, 0, (int32_t)(end - from), (int32_t)b->n_items };
-            b->n_items++;
-        }
+    for (int64_t i = 0; i < n_corpus; i++) {
+        const int64_t n_copies = copies(b, i);
+        for (int64_t copy = 0; copy < n_copies; copy++)
+            collect_document(b, i, key, (uint64_t)(i + copy * n_corpus));
     }
 }
 
@@ -133,7 +237,11 @@ static void cut(weft_batches *b)
 static void plan(weft_batches *b)
 {
     const uint64_t seed = b->spec.seed, epoch = (uint64_t)b->epoch;
-    if (b->spec.context > 0) collect_windows(b);
+    if (b->spec.context > 0) {
+        collect_windows(b);
+    } else {
+        collect_sentences(b);
+    }
     if (b->spec.in_order) {
         for (int64_t i = 0; i < b->n_items; i++) b->order[i] = i;
         cut(b);
@@ -164,14 +272,14 @@ static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* Sentences: measured, since every epoch has the same sizes. Windows: what the rules allow. */
+/* Where every epoch has the same sizes they are measured; else they are what the rules allow. */
 static void find_limits(weft_batches *b)
 {
     weft_batches_limits *limits = &b->limits;
-    if (b->spec.context > 0) {
-        limits->target_tokens =
-            min_i64(b->spec.batch_tokens, weft_corpus_tokens(b->corpus, WEFT_TARGET, NULL));
-        limits->sentences = min_i64(limits->target_tokens, b->items_room);
+    if (b->varies) {
+        if (b->has[WEFT_SOURCE]) limits->source_tokens = b->spec.batch_tokens;
+        if (b->has[WEFT_TARGET]) limits->target_tokens = b->spec.batch_tokens;
+        limits->sentences = min_i64(b->spec.batch_tokens, b->items_room);
         return;
     }
     for (int64_t i = 0; i < b->n_batches; i++) {
@@ -184,6 +292,22 @@ static void find_limits(weft_batches *b)
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
+
+static weft_status check_dropout(const weft_corpus *corpus, const weft_batches_spec *spec)
+{
+    const double p = spec->bpe_dropout;
+    if (!(p >= 0 && p < 1)) {
+        return weft_error(WEFT_ERR_RANGE, "bpe_dropout is %g; it lies in [0, 1)", p);
+    }
+    for (int side = 0; p > 0 && side < 2; side++) {
+        if (!weft_corpus_has(corpus, (weft_side)side)) continue;
+        const weft_vocab *vocab = spec->vocabs[side];
+        if (vocab && weft_vocab_get_spec(vocab).bpe && spec->context == 0) continue;
+        return weft_error(WEFT_ERR_STATE,
+                          "BPE-dropout needs sentences, and vocabularies with codes");
+    }
+    return WEFT_OK;
+}
 
 static weft_status check_spec(const weft_corpus *corpus, const weft_batches_spec *spec)
 {
@@ -211,19 +335,33 @@ static weft_status check_spec(const weft_corpus *corpus, const weft_batches_spec
     if (context > 0 && weft_corpus_has(corpus, WEFT_SOURCE)) {
         return weft_error(WEFT_ERR_STATE, "windows are cut from text that has no source side");
     }
-    return WEFT_OK;
+    if (!(spec->max_ratio == 0 || spec->max_ratio >= 1)) {
+        return weft_error(WEFT_ERR_RANGE, "max_ratio is %g; it is 0 (none) or at least 1",
+                          spec->max_ratio);
+    }
+    return check_dropout(corpus, spec);
 }
 
-/* Room for all items of any epoch. */
+/* Room for all items of any epoch, and whether these vary. */
 static weft_status count_items(weft_batches *b)
 {
-    const int64_t n_docs = weft_corpus_size(b->corpus), context = b->spec.context;
-    b->items_room = n_docs;
-    if (context == 0) return WEFT_OK;
-    b->items_room = weft_corpus_tokens(b->corpus, WEFT_TARGET, NULL) / context + 2 * n_docs;
-    if (b->items_room <= INT32_MAX) return WEFT_OK;
-    return weft_error(WEFT_ERR_OVERFLOW, "%lld windows of %lld tokens are more than fit (%d)",
-                      (long long)b->items_room, (long long)context, INT32_MAX);
+    const int64_t n_corpus = weft_corpus_size(b->corpus), context = b->spec.context;
+    double room = 0, most = 1;
+    b->varies = context > 0 || b->spec.bpe_dropout > 0;
+    for (int64_t i = 0; i < n_corpus; i++) {
+        const double weight = b->spec.in_order ? 1 : weft_corpus_weight(b->corpus, i);
+        int64_t n;
+        weft_corpus_ids(b->corpus, WEFT_TARGET, i, &n);
+        room += ceil(weight) * (double)(context > 0 ? n / context + 2 : 1);
+        if (weight != floor(weight)) b->varies = true;
+        if (weight > most) most = weight;
+    }
+    if (room <= INT32_MAX && ceil(most) * (double)n_corpus <= INT32_MAX) {
+        b->items_room = (int64_t)room;
+        return WEFT_OK;
+    }
+    return weft_error(WEFT_ERR_OVERFLOW, "%.0f %s in an epoch are more than fit (%d)", room,
+                      context > 0 ? "windows" : "sentences", INT32_MAX);
 }
 
 static weft_status alloc_plan(weft_batches *b)
@@ -234,18 +372,57 @@ static weft_status alloc_plan(weft_batches *b)
     b->sorted = weft_alloc(room, sizeof *b->sorted);
     b->begin = weft_alloc(room + 1, sizeof *b->begin);
     b->batch_order = weft_alloc(room, sizeof *b->batch_order);
-    const bool done = b->items && b->order && b->sorted && b->begin && b->batch_order;
+    b->kept = weft_alloc((size_t)weft_corpus_size(b->corpus), sizeof *b->kept);
+    const bool done = b->items && b->order && b->sorted && b->begin && b->batch_order && b->kept;
     return done ? WEFT_OK : WEFT_ERR_MEMORY;
 }
 
+/* BPE-dropout: passing over all merges once takes as much memory as any epoch may need. */
+static weft_status warm(weft_batches *b)
+{
+    for (int side = 0; side < 2; side++) {
+        if (!b->has[side] || b->spec.bpe_dropout == 0) continue;
+        b->first_id[side] = weft_alloc((size_t)b->n_kept + 1, sizeof *b->first_id[side]);
+        if (!b->first_id[side]) return WEFT_ERR_MEMORY;
+        weft_encoder_init(&b->cut[side], b->spec.vocabs[side]);
+        const weft_status status = cut_again(b, side, 1);
+        if (status != WEFT_OK) return status;
+    }
+    return WEFT_OK;
+}
+
+/* For sentences; with BPE-dropout after `warm`, when their cuts are the longest. */
 static weft_status alloc_counts(weft_batches *b)
 {
-    for (int64_t i = 0; i < b->n_items; i++) {
-        const int64_t longer = max_i64(b->items[i].n_source, b->items[i].n_target);
-        b->longest = max_i64(b->longest, longer);
+    for (int64_t k = 0; k < b->n_kept; k++) {
+        for (int side = 0; side < 2; side++) {
+            int64_t n;
+            weft_corpus_ids(b->corpus, (weft_side)side, b->kept[k], &n);
+            b->longest = max_i64(b->longest, n + 1);
+            const int64_t *first = b->first_id[side];
+            if (!first) continue;
+            n = min_i64(first[k + 1] - first[k] + 1, length_limit(b));
+            b->longest = max_i64(b->longest, n);
+        }
     }
     b->counts = weft_alloc((size_t)b->longest + 2, sizeof *b->counts);
     return b->counts ? WEFT_OK : WEFT_ERR_MEMORY;
+}
+
+/* Why nothing is left to make batches of. */
+static weft_status nothing_left(const weft_batches *b)
+{
+    const weft_batches_limits *limits = &b->limits;
+    if (b->spec.context > 0)
+        return weft_error(WEFT_ERR_INPUT, "the text has no two tokens to learn from");
+    if (limits->uneven == 0 && limits->dropped > 0)
+        return weft_error(WEFT_ERR_INPUT, "all %lld sentences are longer than max_length (%lld)",
+                          (long long)limits->dropped, (long long)b->spec.max_length);
+    return weft_error(WEFT_ERR_INPUT,
+                      "no sentence is left: %lld are longer than max_length (%lld), %lld differ in "
+                      "length by more than max_ratio (%g)",
+                      (long long)limits->too_long, (long long)b->spec.max_length,
+                      (long long)limits->uneven, b->spec.max_ratio);
 }
 
 static weft_status alloc_side(const weft_batches *b, batch_side *side, int64_t n_tokens)
@@ -265,17 +442,12 @@ static weft_status build(weft_batches *b)
 {
     weft_status status = count_items(b);
     if (status == WEFT_OK) status = alloc_plan(b);
-    if (status == WEFT_OK && b->spec.context == 0) status = collect_sentences(b);
+    if (status == WEFT_OK && b->spec.context == 0) status = filter(b);
+    if (status == WEFT_OK) status = warm(b);
     if (status == WEFT_OK) status = alloc_counts(b);
     if (status != WEFT_OK) return status;
     plan(b);
-    if (b->n_items == 0 && b->spec.context > 0) {
-        return weft_error(WEFT_ERR_INPUT, "the text has no two tokens to learn from");
-    }
-    if (b->n_items == 0) {
-        return weft_error(WEFT_ERR_INPUT, "all %lld sentences are longer than max_length (%lld)",
-                          (long long)b->limits.dropped, (long long)b->spec.max_length);
-    }
+    if (b->n_items == 0) return nothing_left(b);
     find_limits(b);
     status = alloc_side(b, &b->side[WEFT_SOURCE], b->limits.source_tokens);
     if (status == WEFT_OK) status = alloc_side(b, &b->side[WEFT_TARGET], b->limits.target_tokens);
@@ -312,7 +484,10 @@ void weft_batches_free(weft_batches *b)
         weft_free(b->side[s].rows);
         weft_free(b->side[s].offsets);
         weft_free(b->side[s].part_offsets);
+        weft_encoder_free(&b->cut[s]);
+        weft_free(b->first_id[s]);
     }
+    weft_free(b->kept);
     weft_free(b->items);
     weft_free(b->order);
     weft_free(b->sorted);

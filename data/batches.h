@@ -3,8 +3,11 @@
  *
  * Sentences: an epoch is planned by shuffling the sentences, sorting them stably by source and then
  * by target length, cutting that list where the next sentence would exceed the limit, and shuffling
- * the batches. The list of lengths is the same in every epoch, and so are the number of batches and
- * the sizes of the largest. source = ids </s>, target = <s> ids, labels = ids </s>.
+ * the batches. source = ids </s>, target = <s> ids, labels = ids </s>. The list of lengths is the
+ * same in every epoch, and so are the number of batches and the sizes of the largest; but not with
+ * BPE-dropout, which cuts every text anew for each epoch, nor with weights that are not whole.
+ *
+ * Weights (weft_corpus_set_weight) say how often an item is in an epoch; `in_order` it is there once.
  *
  * Running text (`context` > 0): every item is cut into windows; target = t0 .. tL-1, labels =
  * t1 .. tL, so every token but an item's first is predicted once an epoch. In training the first
@@ -19,15 +22,21 @@ typedef struct weft_batches_spec {
     int64_t batch_tokens; /* at most so many source tokens and so many target tokens a batch */
     int64_t max_length;   /* sentences with more tokens on a side (</s> counts) are left out;
                              0: batch_tokens, and a longer sentence is an error */
+    double max_ratio;     /* pairs are left out of which one side has more than so many times the
+                             tokens of the other (</s> does not count); 0: none are */
     int64_t context;      /* 0: items are sentences; L > 0: windows of at most L tokens */
     bool in_order;        /* the corpus' own order, equal in every epoch: for validation */
     uint64_t seed;
+    double bpe_dropout;          /* sentences only; in [0, 1). Lengths are filtered as without it,
+                                    and a sentence that it makes too long is taken without it */
+    const weft_vocab *vocabs[2]; /* of source and target, for bpe_dropout */
 } weft_batches_spec;
 
 typedef struct weft_batches weft_batches;
 
-/** The corpus must be encoded, outlive the iterator and not change. All memory is taken here: the
- *  other functions never allocate. Stands at (epoch 0, batch 0). WEFT_ERR_STATE: not encoded;
+/** The corpus must be encoded, outlive the iterator and not change, and so must vocabularies. All
+ *  memory is taken here: the other functions never allocate. Stands at (epoch 0, batch 0).
+ *  WEFT_ERR_STATE: not encoded, or BPE-dropout without vocabularies that have codes;
  *  WEFT_ERR_RANGE: the numbers of `spec`; WEFT_ERR_INPUT: a sentence that is too long (which, how
  *  long), or nothing is left. *batches is then NULL. */
 weft_status weft_batches_new(const weft_corpus *corpus, const weft_batches_spec *spec,
@@ -50,9 +59,10 @@ int64_t weft_batches_count(const weft_batches *batches);
 weft_status weft_batches_get(weft_batches *batches, int64_t index,
                              weft_batch *batch) WEFT_MUST_CHECK;
 
-/* What no batch of any epoch exceeds, and sentences left out by max_length. */
+/* What no batch of any epoch exceeds, and the sentences left out: in all, by max_length, by
+ * max_ratio; and the first of them (its number from 0; -1: none). */
 typedef struct weft_batches_limits {
-    int64_t source_tokens, target_tokens, sentences, dropped;
+    int64_t source_tokens, target_tokens, sentences, dropped, too_long, uneven, first_dropped;
 } weft_batches_limits;
 weft_batches_limits weft_batches_get_limits(const weft_batches *batches);
 /** The batch of this epoch with the most tokens on both sides together, for a dry plan. */

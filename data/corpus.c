@@ -24,8 +24,16 @@ typedef struct corpus_side {
     int64_t n_unknown;
 } corpus_side;
 
+/* Items from `first` on, up to the next part, have this weight. */
+typedef struct corpus_part {
+    int64_t first;
+    double weight;
+} corpus_part;
+
 struct weft_corpus {
-    int64_t n;         /* items; texts beyond the n-th are rubbish of a failed addition */
+    int64_t n;          /* items; texts beyond the n-th are rubbish of a failed addition */
+    corpus_part *parts; /* [n_parts]; before the first the weight is 1 */
+    size_t n_parts, parts_room;
     int64_t n_encoded; /* the ids are those of the first n_encoded items */
     corpus_side side[2];
 };
@@ -55,6 +63,7 @@ void weft_corpus_free(weft_corpus *corpus)
         weft_free(corpus->side[s].text);
         weft_free(corpus->side[s].begin);
     }
+    weft_free(corpus->parts);
     weft_free(corpus);
 }
 
@@ -382,6 +391,30 @@ weft_status weft_corpus_split(weft_corpus *corpus, double fraction, weft_corpus 
         document ? split_document(corpus, fraction, tail) : split_items(corpus, fraction, tail);
     if (status == WEFT_OK) drop_ids(corpus);
     return status;
+}
+
+/* ---- weights -------------------------------------------------------------------------------- */
+
+weft_status weft_corpus_set_weight(weft_corpus *corpus, double weight)
+{
+    if (!(weight > 0 && weight <= 1000)) {
+        return weft_error(WEFT_ERR_RANGE, "the weight of a corpus is %g; it lies in (0, 1000]",
+                          weight);
+    }
+    corpus_part *parts =
+        weft_grow(corpus->parts, &corpus->parts_room, corpus->n_parts + 1, sizeof *parts);
+    if (!parts) return WEFT_ERR_MEMORY;
+    corpus->parts = parts;
+    parts[corpus->n_parts++] = (corpus_part){ corpus->n, weight };
+    return WEFT_OK;
+}
+
+double weft_corpus_weight(const weft_corpus *corpus, int64_t i)
+{
+    for (size_t p = corpus->n_parts; p > 0; p--) {
+        if (corpus->parts[p - 1].first <= i) return corpus->parts[p - 1].weight;
+    }
+    return 1;
 }
 
 /* ---- reading it ----------------------------------------------------------------------------- */

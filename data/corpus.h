@@ -39,6 +39,11 @@ weft_status weft_corpus_read_text(weft_corpus *corpus, const char *path) WEFT_MU
 weft_status weft_corpus_split(weft_corpus *corpus, double fraction,
                               weft_corpus *tail) WEFT_MUST_CHECK;
 
+/** Items added from now on stand `weight` times in an epoch of batches: 2, each twice; 0.5, a half of
+ *  them drawn anew for each epoch. 1 before the first call. WEFT_ERR_RANGE unless 0 < weight <= 1000. */
+weft_status weft_corpus_set_weight(weft_corpus *corpus, double weight) WEFT_MUST_CHECK;
+double weft_corpus_weight(const weft_corpus *corpus, int64_t i);
+
 int64_t weft_corpus_size(const weft_corpus *corpus); /* items */
 bool weft_corpus_has(const weft_corpus *corpus, weft_side side);
 /** Text of item i, 0 <= i < size; NULL when out of range or without that side. Valid until the

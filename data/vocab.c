@@ -126,22 +126,20 @@ static weft_status count(weft_vocab *vocab, const char *token, size_t n_bytes, i
     return WEFT_OK;
 }
 
+/* There must be room for its name. */
 static weft_status count_piece(weft_vocab *vocab, const char *piece, size_t n_bytes, bool last,
                                int64_t n)
 {
     size_t n_name;
-    bool is_token;
-    const weft_status status =
-        weft_encoder_name(&vocab->encoder, piece, n_bytes, last, &n_name, &is_token);
-    if (status != WEFT_OK || !is_token) return status;
+    if (!weft_encoder_name(&vocab->encoder, piece, n_bytes, last, &n_name)) return WEFT_OK;
     return count(vocab, vocab->encoder.token, n_name, n);
 }
 
 static weft_status count_word(weft_vocab *vocab, const char *word, size_t n_bytes, int64_t n)
 {
     if (!vocab->bpe) return count(vocab, word, n_bytes, n);
-    weft_bpe_work *cut = &vocab->encoder.cut;
-    weft_status status = weft_bpe_cut(vocab->bpe, cut, word, n_bytes);
+    const weft_bpe_work *cut = &vocab->encoder.cut;
+    weft_status status = weft_encoder_cut(vocab, &vocab->encoder, word, n_bytes);
     for (int32_t i = 0; i < cut->n_pieces && status == WEFT_OK; i++) {
         const weft_bpe_piece *piece = &cut->pieces[i];
         status = count_piece(vocab, word + piece->begin, (size_t)piece->n_bytes,
@@ -197,16 +195,17 @@ weft_status weft_vocab_count_words(weft_vocab *vocab, const weft_vocab *words)
 static weft_status count_symbols(weft_vocab *vocab)
 {
     const weft_strings *symbols = &vocab->bpe->symbols;
-    for (size_t i = 0; i < symbols->n; i++) {
+    weft_status status = WEFT_OK;
+    for (size_t i = 0; i < symbols->n && status == WEFT_OK; i++) {
         const char *symbol = weft_strings_text(symbols, (int64_t)i);
         const size_t n_bytes = symbols->at[i].n_bytes, n_end = WEFT_BPE_WORD_END_BYTES;
         const bool last =
             n_bytes > n_end && memcmp(symbol + n_bytes - n_end, WEFT_BPE_WORD_END, n_end) == 0;
-        const weft_status status =
-            count_piece(vocab, symbol, n_bytes - (last ? n_end : 0), last, 0);
-        if (status != WEFT_OK) return status;
+        status = weft_encoder_room(&vocab->encoder, n_bytes);
+        if (status == WEFT_OK)
+            status = count_piece(vocab, symbol, n_bytes - (last ? n_end : 0), last, 0);
     }
-    return WEFT_OK;
+    return status;
 }
 
 /* ---- giving out ids -------------------------------------------------------------------------- */

@@ -38,19 +38,30 @@ static weft_status put_id(weft_encoder *encoder, int32_t id)
 
 /* ---- pieces of words ------------------------------------------------------------------------- */
 
-weft_status weft_encoder_name(weft_encoder *encoder, const char *piece, size_t n_bytes, bool last,
-                              size_t *n_name, bool *is_token)
+weft_status weft_encoder_room(weft_encoder *encoder, size_t n_bytes)
 {
     char *token = weft_grow(encoder->token, &encoder->token_room, n_bytes + WEFT_BPE_MARK_BYTES, 1);
     if (!token) return WEFT_ERR_MEMORY;
     encoder->token = token;
-    memcpy(token, piece, n_bytes);
-    if (!last) memcpy(token + n_bytes, WEFT_BPE_MARK, WEFT_BPE_MARK_BYTES);
-    *n_name = n_bytes + (last ? 0 : WEFT_BPE_MARK_BYTES);
-    *is_token =
-        !last || n_bytes < WEFT_BPE_MARK_BYTES ||
-        memcmp(token + n_bytes - WEFT_BPE_MARK_BYTES, WEFT_BPE_MARK, WEFT_BPE_MARK_BYTES) != 0;
     return WEFT_OK;
+}
+
+weft_status weft_encoder_cut(const weft_vocab *vocab, weft_encoder *encoder, const char *word,
+                             size_t n_bytes)
+{
+    const weft_status status = weft_encoder_room(encoder, n_bytes);
+    return status == WEFT_OK ? weft_bpe_cut(vocab->bpe, &encoder->cut, word, n_bytes) : status;
+}
+
+bool weft_encoder_name(weft_encoder *encoder, const char *piece, size_t n_bytes, bool last,
+                       size_t *n_name)
+{
+    const size_t n_mark = WEFT_BPE_MARK_BYTES;
+    memcpy(encoder->token, piece, n_bytes);
+    if (!last) memcpy(encoder->token + n_bytes, WEFT_BPE_MARK, n_mark);
+    *n_name = n_bytes + (last ? 0 : n_mark);
+    return !last || n_bytes < n_mark ||
+           memcmp(encoder->token + n_bytes - n_mark, WEFT_BPE_MARK, n_mark) != 0;
 }
 
 static weft_status spell(weft_encoder *encoder, const char *bytes, int32_t n_bytes, bool last)
@@ -69,10 +80,8 @@ static weft_status put_piece(const weft_vocab *vocab, weft_encoder *encoder, con
     const weft_bpe_piece piece = encoder->pieces[--*n_pieces];
     const bool last = (size_t)piece.begin + (size_t)piece.n_bytes == n_bytes;
     size_t n_name;
-    bool is_token;
-    const weft_status status = weft_encoder_name(encoder, word + piece.begin, (size_t)piece.n_bytes,
-                                                 last, &n_name, &is_token);
-    if (status != WEFT_OK) return status;
+    const bool is_token =
+        weft_encoder_name(encoder, word + piece.begin, (size_t)piece.n_bytes, last, &n_name);
     const int32_t id = is_token ? weft_strings_find(&vocab->tokens, encoder->token, n_name) : -1;
     if (id >= 0) return put_id(encoder, id);
     weft_bpe_piece left, right;
@@ -87,7 +96,7 @@ static weft_status put_word(const weft_vocab *vocab, weft_encoder *encoder, cons
                             size_t n_bytes)
 {
     weft_bpe_work *cut = &encoder->cut;
-    weft_status status = weft_bpe_cut(vocab->bpe, cut, word, n_bytes);
+    weft_status status = weft_encoder_cut(vocab, encoder, word, n_bytes);
     if (status != WEFT_OK) return status;
     /* As many as the word has bytes: each of them holds one at least. */
     weft_bpe_piece *pieces =

@@ -36,9 +36,14 @@ void weft_encoder_free(weft_encoder *encoder);
 weft_status weft_encode(const weft_vocab *vocab, weft_encoder *encoder,
                         const char *text) WEFT_MUST_CHECK;
 
-/* The token that a piece is: encoder->token, *n_bytes long. False where it cannot be one. */
-weft_status weft_encoder_name(weft_encoder *encoder, const char *piece, size_t n_bytes, bool last,
-                              size_t *n_name, bool *is_token) WEFT_MUST_CHECK;
+/* Make room for the name of any piece of so many bytes. */
+weft_status weft_encoder_room(weft_encoder *encoder, size_t n_bytes) WEFT_MUST_CHECK;
+/* Cut a word into encoder->cut.pieces, with room for the name of any part of it. */
+weft_status weft_encoder_cut(const weft_vocab *vocab, weft_encoder *encoder, const char *word,
+                             size_t n_bytes) WEFT_MUST_CHECK;
+/* The token that a piece is: encoder->token, *n_name bytes. False where there can be none. */
+bool weft_encoder_name(weft_encoder *encoder, const char *piece, size_t n_bytes, bool last,
+                       size_t *n_name);
 
 weft_status weft_vocab_check_text(const char *text) WEFT_MUST_CHECK;
 

@@ -284,6 +284,23 @@ START_TEST(values_must_fit_together)
     UNFIT("needs optim.kind = sgd", "optim.momentum=0.9");
     UNFIT("train.target_exact needs data.valid", "data.task=", "data.train=x",
           "train.target_exact=99");
+    UNFIT("data.train2 is set without data.train", "data.train2=x");
+    UNFIT("data.weight3 = 2 is set without data.train3", "data.weight3=2");
+    UNFIT("data.weight = 2 is set without data.train", "data.weight=2");
+    UNFIT("data.max_ratio = 0.5: 0, or a number from 1 on", "data.max_ratio=0.5");
+    UNFIT("data.codes needs data.vocab = bpe", "data.codes=x");
+    UNFIT("data.codes_tgt needs data.vocab = bpe", "data.codes_tgt=x");
+    UNFIT("data.bpe_dropout needs data.vocab = bpe", "data.bpe_dropout=0.1");
+    UNFIT("data.max_vocab = 259 is too small for data.vocab = bpe: 259 are", "data.vocab=bpe",
+          "data.max_vocab=259");
+    UNFIT("data.merges = 0 needs data.max_vocab or data.codes", "data.vocab=bpe", "data.merges=0",
+          "data.max_vocab=0");
+    UNFIT("data.codes_tgt needs data.codes, and data.joint_vocab = false", "data.vocab=bpe",
+          "data.codes=x", "data.codes_tgt=y");
+    UNFIT("data.codes_tgt needs data.codes, and data.joint_vocab = false", "data.vocab=bpe",
+          "data.joint_vocab=false", "model.tie=target", "data.codes_tgt=y");
+    UNFIT("data.bpe_dropout = 0.1 is for sentence pairs", "data.vocab=bpe", "data.bpe_dropout=0.1",
+          "model.kind=decoder-only");
     UNFIT("train.patience needs data.valid", "data.task=", "data.train=x", "train.patience=3");
 }
 END_TEST

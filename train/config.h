@@ -13,7 +13,13 @@
  * (a limit of inih), so a longer path could not be read back. */
 enum { WEFT_CONFIG_TEXT = 176 };
 
-typedef enum weft_config_vocab { WEFT_CONFIG_WORD, WEFT_CONFIG_CHAR } weft_config_vocab;
+enum { WEFT_CONFIG_CORPORA = 4 }; /* that training may read */
+
+typedef enum weft_config_vocab {
+    WEFT_CONFIG_WORD,
+    WEFT_CONFIG_CHAR,
+    WEFT_CONFIG_BPE
+} weft_config_vocab;
 typedef enum weft_config_words { WEFT_CONFIG_SPACE, WEFT_CONFIG_PUNCT } weft_config_words;
 typedef enum weft_config_model {
     WEFT_CONFIG_ENCODER_DECODER,
@@ -51,12 +57,16 @@ typedef enum weft_config_schedule {
 typedef struct weft_config {
     struct {
         char train[WEFT_CONFIG_TEXT], valid[WEFT_CONFIG_TEXT], test[WEFT_CONFIG_TEXT]; /* paths */
+        char more[WEFT_CONFIG_CORPORA - 1][WEFT_CONFIG_TEXT]; /* train2, train3, train4 */
+        double weight[WEFT_CONFIG_CORPORA];
         char src[WEFT_CONFIG_TEXT], tgt[WEFT_CONFIG_TEXT]; /* suffixes; "" for one .tsv */
         char task[WEFT_CONFIG_TEXT];                       /* "" for files */
         weft_config_vocab vocab;
         weft_config_words tokenise;
+        char codes[WEFT_CONFIG_TEXT], codes_tgt[WEFT_CONFIG_TEXT]; /* paths */
         bool lowercase, joint_vocab;
-        int64_t min_count, max_vocab, max_length, train_size, valid_size;
+        int64_t merges, min_count, max_vocab, max_length, train_size, valid_size;
+        double bpe_dropout, max_ratio;
     } data;
     struct {
         weft_config_model kind;

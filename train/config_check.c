@@ -1,4 +1,5 @@
 /* config_check.c - do the values of a configuration fit together? */
+#include "data/vocab.h"
 #include "train/config.h"
 
 static weft_status check_data(const weft_config *config)
@@ -15,6 +16,62 @@ static weft_status check_data(const weft_config *config)
     if (src != tgt) {
         return weft_error(WEFT_ERR_INPUT, "data.%s is set without data.%s", src ? "src" : "tgt",
                           src ? "tgt" : "src");
+    }
+    return WEFT_OK;
+}
+
+/* Files after the first need the first; and weights a file. */
+static weft_status check_corpora(const weft_config *config)
+{
+    for (int i = 0; i < WEFT_CONFIG_CORPORA - 1; i++) {
+        const bool given = config->data.more[i][0] != '\0';
+        if (given && config->data.train[0] == '\0')
+            return weft_error(WEFT_ERR_INPUT, "data.train%d is set without data.train", i + 2);
+        if (!given && config->data.weight[i + 1] != 1)
+            return weft_error(WEFT_ERR_INPUT, "data.weight%d = %g is set without data.train%d",
+                              i + 2, config->data.weight[i + 1], i + 2);
+    }
+    if (config->data.weight[0] != 1 && config->data.train[0] == '\0')
+        return weft_error(WEFT_ERR_INPUT, "data.weight = %g is set without data.train",
+                          config->data.weight[0]);
+    if (config->data.max_ratio > 0 && config->data.max_ratio < 1)
+        return weft_error(WEFT_ERR_INPUT,
+                          "data.max_ratio = %g: 0, or a number from 1 on, is needed",
+                          config->data.max_ratio);
+    return WEFT_OK;
+}
+
+static weft_status check_bpe(const weft_config *config)
+{
+    const bool codes = config->data.codes[0] != '\0', codes_tgt = config->data.codes_tgt[0] != '\0';
+    const long long max_vocab = config->data.max_vocab;
+    enum { N_FIXED = WEFT_FIRST_BYTE + WEFT_N_BYTES };
+    if (config->data.vocab != WEFT_CONFIG_BPE) {
+        if (!codes && !codes_tgt && config->data.bpe_dropout == 0) return WEFT_OK;
+        return weft_error(WEFT_ERR_INPUT, "data.%s needs data.vocab = bpe",
+                          codes       ? "codes"
+                          : codes_tgt ? "codes_tgt"
+                                      : "bpe_dropout");
+    }
+    if (max_vocab > 0 && max_vocab <= N_FIXED) {
+        return weft_error(
+            WEFT_ERR_INPUT,
+            "data.max_vocab = %lld is too small for data.vocab = bpe: %d are bytes and "
+            "special tokens",
+            max_vocab, N_FIXED);
+    }
+    if (config->data.merges == 0 && max_vocab == 0 && !codes) {
+        return weft_error(WEFT_ERR_INPUT, "data.merges = 0 needs data.max_vocab or data.codes");
+    }
+    if (codes_tgt && (config->data.joint_vocab || !codes)) {
+        return weft_error(WEFT_ERR_INPUT, "data.codes_tgt needs data.codes, and data.joint_vocab = "
+                                          "false");
+    }
+    if (config->data.bpe_dropout > 0 && config->model.kind == WEFT_CONFIG_DECODER_ONLY) {
+        return weft_error(WEFT_ERR_INPUT,
+                          "data.bpe_dropout = %g is for sentence pairs: it needs "
+                          "model.kind = encoder-decoder",
+                          config->data.bpe_dropout);
     }
     return WEFT_OK;
 }
@@ -103,6 +160,8 @@ static weft_status check_training(const weft_config *config)
 weft_status weft_config_check(const weft_config *config)
 {
     weft_status status = check_data(config);
+    if (status == WEFT_OK) status = check_corpora(config);
+    if (status == WEFT_OK) status = check_bpe(config);
     if (status == WEFT_OK) status = check_model(config);
     if (status == WEFT_OK) status = check_training(config);
     return status;

@@ -24,6 +24,19 @@ static weft_status read_files(const weft_config *config, const char *path, weft_
     return weft_corpus_read_tsv(corpus, path);
 }
 
+/* All texts of training, each with its weight. */
+static weft_status read_train(const weft_config *config, weft_corpus *corpus)
+{
+    weft_status status = WEFT_OK;
+    for (int i = 0; i < WEFT_CONFIG_CORPORA && status == WEFT_OK; i++) {
+        const char *path = i == 0 ? config->data.train : config->data.more[i - 1];
+        if (path[0] == '\0') continue;
+        status = weft_corpus_set_weight(corpus, config->data.weight[i]);
+        if (status == WEFT_OK) status = read_files(config, path, corpus);
+    }
+    return status;
+}
+
 weft_status weft_dataset_read(const weft_config *config, weft_part part, weft_corpus **corpus)
 {
     const char *const paths[] = { [WEFT_PART_TRAIN] = config->data.train,
@@ -34,8 +47,14 @@ weft_status weft_dataset_read(const weft_config *config, weft_part part, weft_co
     if (!task && paths[part][0] == '\0') return WEFT_OK;
     weft_corpus *read = weft_corpus_new();
     if (!read) return WEFT_ERR_MEMORY;
-    const weft_status status =
-        task ? read_task(config, part, read) : read_files(config, paths[part], read);
+    weft_status status;
+    if (task) {
+        status = read_task(config, part, read);
+    } else if (part == WEFT_PART_TRAIN) {
+        status = read_train(config, read);
+    } else {
+        status = read_files(config, paths[part], read);
+    }
     if (status == WEFT_OK) {
         *corpus = read;
     } else {
@@ -54,17 +73,70 @@ static weft_tokens_kind tokens_of(const weft_config *config)
     return config->data.tokenise == WEFT_CONFIG_PUNCT ? WEFT_TOKENS_PUNCT : WEFT_TOKENS_SPACE;
 }
 
+/* Which sides a vocabulary is of, and where its codes are to be read. */
+typedef struct share {
+    bool source, target;
+    const char *codes; /* "" to learn them */
+} share;
+
+static weft_status count(const weft_corpus *train, share of, weft_vocab *vocab)
+{
+    weft_status status = WEFT_OK;
+    if (of.source) status = weft_corpus_count(train, WEFT_SOURCE, vocab);
+    if (of.target && status == WEFT_OK) status = weft_corpus_count(train, WEFT_TARGET, vocab);
+    return status;
+}
+
+/* Codes from the file, or learnt from the words that were counted. */
+static weft_status make_codes(const weft_config *config, share of, const weft_vocab *words,
+                              weft_bpe **bpe)
+{
+    if (of.codes[0] != '\0') return weft_bpe_read(of.codes, bpe);
+    const int64_t room = config->data.max_vocab - WEFT_FIRST_BYTE - WEFT_N_BYTES;
+    const weft_bpe_spec spec = { .merges = config->data.merges,
+                                 .vocab_size = config->data.merges > 0 ? 0 : room };
+    return weft_bpe_learn(words, &spec, bpe);
+}
+
+/* A vocabulary of pieces: count words, cut each as often as it was counted. */
+static weft_status build_pieces(const weft_config *config, const weft_corpus *train, share of,
+                                weft_vocab_spec spec, weft_vocab **vocab)
+{
+    weft_vocab *words = NULL;
+    weft_bpe *bpe = NULL;
+    const weft_vocab_spec whole = { .tokens = spec.tokens, .lowercase = spec.lowercase };
+    if (spec.tokens == WEFT_TOKENS_CHARS)
+        return weft_error(WEFT_ERR_INPUT,
+                          "data.vocab = bpe cuts words, and data.task = %s has none",
+                          config->data.task);
+    weft_status status = weft_vocab_new(&whole, &words);
+    if (status == WEFT_OK) status = count(train, of, words);
+    if (status == WEFT_OK) status = make_codes(config, of, words, &bpe);
+    spec.bpe = bpe;
+    spec.bpe_symbols = config->data.bpe_dropout > 0;
+    if (status == WEFT_OK) status = weft_vocab_new(&spec, vocab);
+    if (status == WEFT_OK) status = weft_vocab_count_words(*vocab, words);
+    weft_vocab_free(words);
+    weft_bpe_free(bpe);
+    return status;
+}
+
 /* A vocabulary of one side, or of both. */
-static weft_status build(const weft_config *config, const weft_corpus *train, bool source,
-                         bool target, weft_vocab **vocab)
+static weft_status build(const weft_config *config, const weft_corpus *train, share of,
+                         weft_vocab **vocab)
 {
     const weft_vocab_spec spec = { .tokens = tokens_of(config),
                                    .lowercase = config->data.lowercase,
                                    .min_count = config->data.min_count,
                                    .max_size = config->data.max_vocab };
-    weft_status status = weft_vocab_new(&spec, vocab);
-    if (status == WEFT_OK && source) status = weft_corpus_count(train, WEFT_SOURCE, *vocab);
-    if (status == WEFT_OK && target) status = weft_corpus_count(train, WEFT_TARGET, *vocab);
+    *vocab = NULL;
+    weft_status status;
+    if (config->data.vocab == WEFT_CONFIG_BPE) {
+        status = build_pieces(config, train, of, spec, vocab);
+    } else {
+        status = weft_vocab_new(&spec, vocab);
+        if (status == WEFT_OK) status = count(train, of, *vocab);
+    }
     if (status == WEFT_OK) status = weft_vocab_build(*vocab);
     if (status != WEFT_OK) {
         weft_vocab_free(*vocab);
@@ -78,15 +150,19 @@ weft_status weft_dataset_vocabs(const weft_config *config, const weft_corpus *tr
 {
     *source = NULL;
     *target = NULL;
+    const char *codes = config->data.codes;
+    const char *codes_tgt = config->data.codes_tgt[0] != '\0' ? config->data.codes_tgt : codes;
     if (config->model.kind == WEFT_CONFIG_DECODER_ONLY)
-        return build(config, train, false, true, target);
+        return build(config, train, (share){ .target = true, .codes = codes }, target);
     if (config->data.joint_vocab) {
-        const weft_status status = build(config, train, true, true, source);
+        const share both = { .source = true, .target = true, .codes = codes };
+        const weft_status status = build(config, train, both, source);
         *target = *source;
         return status;
     }
-    weft_status status = build(config, train, true, false, source);
-    if (status == WEFT_OK) status = build(config, train, false, true, target);
+    weft_status status = build(config, train, (share){ .source = true, .codes = codes }, source);
+    if (status == WEFT_OK)
+        status = build(config, train, (share){ .target = true, .codes = codes_tgt }, target);
     if (status != WEFT_OK) {
         weft_vocab_free(*source);
         *source = NULL;

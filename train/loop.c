@@ -211,6 +211,26 @@ static weft_status update(loop *l)
     return status;
 }
 
+/* What the filters of length kept out, where they did. */
+static void note_left_out(loop *l, const char *what, const weft_batches *batches)
+{
+    const weft_batches_limits limits = weft_batches_get_limits(batches);
+    const weft_config *config = l->config;
+    if (limits.too_long > 0)
+        weft_progress_note(&l->progress,
+                           "%s: %lld items longer than data.max_length = %lld left out", what,
+                           (long long)limits.too_long, (long long)config->data.max_length);
+    if (limits.uneven > 0)
+        weft_progress_note(
+            &l->progress,
+            "%s: %lld items left out of which one side is more than data.max_ratio = "
+            "%g times as long as the other",
+            what, (long long)limits.uneven, config->data.max_ratio);
+    if (limits.dropped > 0)
+        weft_progress_note(&l->progress, "%s: the first of these is item %lld", what,
+                           (long long)limits.first_dropped + 1);
+}
+
 static weft_status begin(loop *l)
 {
     char path[PATH_BYTES];
@@ -232,11 +252,15 @@ static weft_status begin(loop *l)
                        (long long)weft_vocab_size(t->model->target_vocab),
                        (long long)weft_corpus_size(t->train), (long long)limits.dropped,
                        (long long)weft_batches_count(t->batches));
+    note_left_out(l, "training", t->batches);
+    if (t->valid) note_left_out(l, "validation", t->valid_batches);
     status = LOG(l, "start", weft_log_integer("update", 0),
                  weft_log_integer("parameters", weft_params_size(t->model->params)),
                  weft_log_integer("vocabulary", weft_vocab_size(t->model->target_vocab)),
                  weft_log_integer("train_items", weft_corpus_size(t->train)),
                  weft_log_integer("left_out", limits.dropped),
+                 weft_log_integer("too_long", limits.too_long),
+                 weft_log_integer("uneven", limits.uneven),
                  weft_log_integer("batches", weft_batches_count(t->batches)));
     return status == WEFT_OK ? checkpoint(l) : status;
 }

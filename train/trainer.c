@@ -36,9 +36,10 @@ static weft_schedule schedule_of(const weft_config *config)
                             .n_updates = config->train.max_updates };
 }
 
-static weft_status make_batches(const weft_config *config, const weft_corpus *corpus, bool in_order,
+static weft_status make_batches(const weft_model *model, const weft_corpus *corpus, bool in_order,
                                 weft_batches **batches)
 {
+    const weft_config *config = &model->config;
     const int64_t most = config->train.batch_tokens;
     const int64_t length = config->data.max_length < most ? config->data.max_length : most;
     const bool running = config->model.kind == WEFT_CONFIG_DECODER_ONLY;
@@ -46,7 +47,10 @@ static weft_status make_batches(const weft_config *config, const weft_corpus *co
                                      .max_length = running ? 0 : length,
                                      .context = running ? length : 0,
                                      .in_order = in_order,
-                                     .seed = (uint64_t)config->train.seed };
+                                     .seed = (uint64_t)config->train.seed,
+                                     .max_ratio = in_order ? 0 : config->data.max_ratio,
+                                     .bpe_dropout = in_order ? 0 : config->data.bpe_dropout,
+                                     .vocabs = { model->source_vocab, model->target_vocab } };
     return weft_batches_new(corpus, &spec, batches);
 }
 
@@ -74,11 +78,11 @@ static weft_status prepare(weft_trainer *t)
     const weft_config *config = &t->model->config;
     weft_status status =
         weft_corpus_encode(t->train, t->model->source_vocab, t->model->target_vocab);
-    if (status == WEFT_OK) status = make_batches(config, t->train, false, &t->batches);
+    if (status == WEFT_OK) status = make_batches(t->model, t->train, false, &t->batches);
     if (status == WEFT_OK) status = weft_dataset_read(config, WEFT_PART_VALID, &t->valid);
     if (status == WEFT_OK && t->valid) {
         status = weft_corpus_encode(t->valid, t->model->source_vocab, t->model->target_vocab);
-        if (status == WEFT_OK) status = make_batches(config, t->valid, true, &t->valid_batches);
+        if (status == WEFT_OK) status = make_batches(t->model, t->valid, true, &t->valid_batches);
         if (status == WEFT_OK) status = make_sample(t);
     }
     if (status != WEFT_OK) return status;

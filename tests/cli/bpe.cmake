@@ -55,3 +55,56 @@ expect(CODE 2 ERR_HAS "^weft bpe apply: text:1: a file of BPE codes begins with 
 file(WRITE ${WORK}/damaged "#version: 0.2\nl o\nlo w</w> x\n")
 expect(CODE 2 ERR "weft bpe apply: damaged:3: a merge is two symbols with one space between\n"
        ARGS bpe apply --codes damaged)
+
+# ---- in training: raw text in, the folder alone translates, whatever the script
+set(pairs "")
+foreach(i RANGE 1 30)
+  string(APPEND pairs "I see ${i} dogs.\tIch sehe ${i} Hunde.\nGo!\tLos, geh doch endlich weg von hier!\n")
+endforeach()
+file(WRITE ${WORK}/pairs.tsv "${pairs}")
+file(WRITE ${WORK}/more.tsv "Stop!\tHalt!\n")
+file(WRITE ${WORK}/bpe.ini
+"[data]
+train = pairs.tsv
+train2 = more.tsv
+weight2 = 10
+vocab = bpe
+tokenise = punct
+merges = 40
+bpe_dropout = 0.1
+max_length = 30
+max_ratio = 3
+[model]
+d_model = 16
+ffn = 32
+heads = 2
+encoder_layers = 1
+decoder_layers = 1
+[train]
+max_updates = 3
+batch_tokens = 200
+[optim]
+warmup = 2
+")
+set(words "61 items for training \\(30 left out\\)")
+string(APPEND words ".*training: 30 items left out of which one side is more than data.max_ratio = 3 times")
+expect(CODE 0 ARGS train --config bpe.ini --threads 1 --out learnt
+       ERR_HAS "${words}[^\n]*\ntraining: the first of these is item 2\n")
+expect(CODE 0 ARGS inspect learnt OUT_HAS "target_vocab  *[0-9]+ tokens .punct, BPE of 40 merges.\n.*merges = 40\n")
+file(REMOVE ${WORK}/pairs.tsv ${WORK}/more.tsv)
+file(WRITE ${WORK}/source "I see 7 dogs.\n\n日本 Δ \"x\"\n")
+execute_process(COMMAND ${WEFT} translate --model learnt INPUT_FILE ${WORK}/source
+  WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE out RESULT_VARIABLE code ERROR_VARIABLE err)
+if(NOT code EQUAL 0 OR NOT out MATCHES "^[^\n]*\n\n[^\n]*\n$" OR out MATCHES "<unk>|@@|￭")
+  message(SEND_ERROR "weft translate: exit code ${code}, not plain text on three lines:\n${out}${err}")
+endif()
+
+file(WRITE ${WORK}/pairs.tsv "${pairs}")
+set(bad train --config bpe.ini --set data.train2= --set data.weight2=1 --out none)
+expect(CODE 2 ERR "weft train: damaged:3: a merge is two symbols with one space between\n"
+       ARGS ${bad} --set data.codes=damaged)
+expect(CODE 2 ERR_HAS "^weft train: nowhere: " ARGS ${bad} --set data.codes=nowhere)
+expect(CODE 2 ERR "weft train: data.codes needs data.vocab = bpe\n"
+       ARGS ${bad} --set data.codes=few --set data.vocab=word --set data.bpe_dropout=0)
+expect(CODE 2 ERR "weft train: data.weight3 = 2 is set without data.train3\n"
+       ARGS ${bad} --set data.weight3=2)
