@@ -288,6 +288,18 @@ void weft_sample_zero_gradient(weft_tape *tape);
 #define WEFT_DIMS(...) \
     (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), (int64_t[]) { __VA_ARGS__ }
 
+/* An operation is about to compute or (done) has computed; backward where that is part of a gradient.
+ * A primitive's gradient shows as the operations it is made of. */
+typedef struct weft_event {
+    const weft_call *call; /* during weft_watch only */
+    const char *scope;     /* "encoder.0.self_attn", until the tape is reset; NULL: none */
+    bool backward, done;
+} weft_event;
+typedef void weft_watch(void *context, const weft_event *event);
+/** Have `watch` called around all that computes on this tape, for clocks and traces; it must leave
+ *  the tape alone. NULL: nobody watches, as on a new tape. */
+void weft_tape_watch(weft_tape *tape, weft_watch *watch, void *context);
+
 /* The table of the built-in operations, made from ops.def. */
 extern const weft_op *const weft_op_table[];
 extern const int weft_op_count;

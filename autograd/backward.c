@@ -203,7 +203,9 @@ static bool run_kernel(weft_tape *tape, uint32_t i, const weft_tensor dout[])
         c.din = tape->call_din;
         c.add = tape->call_add;
         if (scratch.bytes) c.scratch = weft_arena_at(tape->arena, scratch.offset);
+        weft_tape_tell(tape, n, &c, true, false);
         n->op->backward(&c);
+        weft_tape_tell(tape, n, &c, true, true);
         ok = check_gradients(tape, n, &c);
     }
     weft_tape_give(tape, &scratch);
@@ -299,6 +301,7 @@ static bool run_vjp(weft_tape *tape, uint32_t i, const bool has[])
         dout[j] = weft_var_of(tape, tape->n_values - 1);
     }
     const char *scope = tape->scope_record;
+    tape->scope_record = n.scope;
     tape->in_backward = true;
     if (ok) {
         weft_rule rule = { .tape = tape,

@@ -92,6 +92,12 @@ uint64_t weft_tape_next_key(weft_tape *tape)
     return weft_random_key(tape->seed, tape->update, tape->site++);
 }
 
+void weft_tape_watch(weft_tape *tape, weft_watch *watch, void *context)
+{
+    tape->watch = watch;
+    tape->watch_context = context;
+}
+
 size_t weft_tape_peak_bytes(const weft_tape *tape) { return weft_arena_peak_bytes(tape->arena); }
 
 weft_status weft_tape_reserve(weft_tape *tape, size_t bytes)
@@ -673,7 +679,9 @@ static bool compute(weft_tape *tape, uint32_t i)
         weft_tensor out[WEFT_MAX_OUT];
         weft_tape_call(tape, i, &c, out);
         if (scratch.bytes) c.scratch = weft_arena_at(tape->arena, scratch.offset);
+        weft_tape_tell(tape, n, &c, tape->in_backward, false);
         n->op->forward(&c);
+        weft_tape_tell(tape, n, &c, tape->in_backward, true);
         for (int j = 0; (tape->flags & WEFT_CHECK_FINITE) && j < n->n_out; j++)
             if (!weft_tape_check_finite(tape, n, &out[j], "", &c)) break;
     }

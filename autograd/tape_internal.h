@@ -86,6 +86,8 @@ struct weft_tape {
     size_t scope_bytes, scope_end[MAX_SCOPES]; /* length of scope[] at each depth */
     int n_scopes;
     const char *scope_record; /* copy of scope[] in records, made when a node needs it */
+    weft_watch *watch;        /* NULL: nobody */
+    void *watch_context;
     bool sample_zero_gradient;
     uint32_t frozen; /* gradcheck: index + 1 of the leaf to record as a constant; 0: none */
     uint64_t sample_row;
@@ -109,6 +111,12 @@ bool weft_tape_find(weft_tape *tape, weft_var x, const char *what, uint32_t *ind
 weft_tensor weft_tape_tensor(const weft_tape *tape, uint32_t index);
 /* Fill in what a call needs for node i: inputs, outputs, saved arrays, wants. */
 void weft_tape_call(weft_tape *tape, uint32_t i, weft_call *c, weft_tensor out[WEFT_MAX_OUT]);
+/* Tell who watches that node n computes (forward or backward). */
+static inline void weft_tape_tell(const weft_tape *tape, const node *n, const weft_call *c,
+                                  bool backward, bool done)
+{
+    if (tape->watch) tape->watch(tape->watch_context, &(weft_event){ c, n->scope, backward, done });
+}
 /* A new value; NULL and a failed tape when memory ran out. Takes no arena memory. */
 value *weft_tape_push_value(weft_tape *tape, const weft_tensor *shape);
 /* Memory of the arena; `what` asks for it and stands in the sentence when there is none. */

@@ -3,6 +3,28 @@
 #include "cli/cli.h"
 #include "cli/dispatch.h"
 
+#include <stdlib.h>
+#include <time.h>
+
+double weft_bench_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double weft_bench_median(int64_t n, double *x)
+{
+    qsort(x, (size_t)n, sizeof *x, compare_doubles);
+    return x[n / 2];
+}
+
 static const weft_cli_subcommand benchmarks[] = {
     { "step", weft_cli_bench_step, "a training step, beside its matrix products" },
     { "gemm", weft_cli_bench_gemm, "the matrix products of a training step, beside the peak" },

@@ -5,9 +5,7 @@
 #include "core/core.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* The products of a step: C[M, N] (+)= op(A)[M, K] op(B)[K, N], `count` of them. y = x W^T forward,
  * dx = dy W and dW += dy^T x backward. tiny: an encoder-decoder of width 128 on 3,600 tokens a side;
@@ -91,19 +89,6 @@ enum { N_PRODUCTS = sizeof products / sizeof products[0], N_REPEATS = 5 };
 static const char *const workloads[] = { "tiny", "base", "gpt" };
 enum { N_WORKLOADS = sizeof workloads / sizeof workloads[0] };
 
-static double seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* n values uniform in (-1/2, 1/2), a period of them repeated; NULL without memory. */
 static weft_real *random_matrix(int64_t n, uint64_t site)
 {
@@ -122,7 +107,7 @@ static double product_s(const struct bench_product *p)
 {
     weft_real *A = random_matrix(p->M * p->K, 1), *B = random_matrix(p->K * p->N, 2);
     weft_real *C = random_matrix(p->M * p->N, 3);
-    double times_s[N_REPEATS] = { -1 };
+    double times_s[N_REPEATS], median_s = -1;
     if (A && B && C) {
         /* A gradient of weights (the only transposed A) adds to what is there. */
         const weft_gemm_args args = { .trans_a = p->trans_a,
@@ -140,16 +125,16 @@ static double product_s(const struct bench_product *p)
                                       .ldc = p->N };
         weft_gemm(&args);
         for (int i = 0; i < N_REPEATS; ++i) {
-            const double start_s = seconds();
+            const double start_s = weft_bench_seconds();
             weft_gemm(&args);
-            times_s[i] = seconds() - start_s;
+            times_s[i] = weft_bench_seconds() - start_s;
         }
-        qsort(times_s, N_REPEATS, sizeof times_s[0], compare_doubles);
+        median_s = weft_bench_median(N_REPEATS, times_s);
     }
     weft_free(A);
     weft_free(B);
     weft_free(C);
-    return times_s[0] < 0 ? -1 : times_s[N_REPEATS / 2];
+    return median_s;
 }
 
 static bool same_shape(const struct bench_product *a, const struct bench_product *b)

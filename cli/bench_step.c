@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 
 /* The models that weft's speed is measured by. Dropout and final norms are where nn.Transformer has
  * them, so that PyTorch does the same work. */
@@ -80,10 +79,35 @@ enum { N_LENGTHS = sizeof multi30k_lengths / sizeof multi30k_lengths[0] };
 
 /* Room for one batch; both sides are filled anew for each step. */
 typedef struct feed {
-    int32_t ids[2][BATCH_TOKENS], labels[BATCH_TOKENS];
-    int32_t offsets[2][BATCH_TOKENS + 1], rows[2][2 * BATCH_TOKENS];
+    int32_t *ids[2], *labels, *offsets[2], *rows[2];
     weft_batch batch;
 } feed;
+
+static int64_t most_tokens(const struct workload *w)
+{
+    return w->n_sentences > 0 ? w->n_sentences * w->length : BATCH_TOKENS;
+}
+
+static weft_status feed_init(feed *f, const struct workload *w)
+{
+    const size_t N = (size_t)most_tokens(w);
+    bool ok = (f->labels = weft_alloc(N, sizeof(int32_t))) != NULL;
+    for (int side = 0; side < 2 && ok; side++)
+        ok = (f->ids[side] = weft_alloc(N, sizeof(int32_t))) &&
+             (f->offsets[side] = weft_alloc(N + 1, sizeof(int32_t))) &&
+             (f->rows[side] = weft_alloc(2 * N, sizeof(int32_t)));
+    return ok ? WEFT_OK : WEFT_ERR_MEMORY;
+}
+
+static void feed_free(feed *f)
+{
+    weft_free(f->labels);
+    for (int side = 0; side < 2; side++) {
+        weft_free(f->ids[side]);
+        weft_free(f->offsets[side]);
+        weft_free(f->rows[side]);
+    }
+}
 
 static void add_sentence(weft_tokens *side, feed *f, int which, int64_t length, int64_t V,
                          uint64_t key)
@@ -156,123 +180,185 @@ static void make_batch(feed *f, const struct workload *w, int64_t step)
 /* ---- measuring ---------------------------------------------------------------------------------- */
 
 typedef struct bench {
-    const struct workload *workload;
+    struct workload workload;
     weft_transformer *model;
     weft_params *params;
     weft_tape *tape;
     weft_optimiser *adam;
-    feed *feed;
+    weft_bench_profile *profile; /* NULL: not wanted */
+    feed feed;
+    bool other_sizes; /* than the workload's own */
     double *times_s;
     int64_t n_steps, n_tokens; /* of the steps that count */
+    double gemm_ms;            /* the products alone, before and after the steps: the mean; 0 where
+                                  the sizes are not the workload's */
 } bench;
 
-static double seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void bench_free(bench *b)
+static weft_status bench_free(bench *b)
 {
     weft_optimiser_free(b->adam);
     weft_tape_free(b->tape);
     weft_params_free(b->params);
     weft_free(b->model);
-    weft_free(b->feed);
+    feed_free(&b->feed);
     weft_free(b->times_s);
+    return weft_bench_profile_free(b->profile);
 }
 
 static weft_status bench_init(bench *b)
 {
     b->model = weft_alloc(1, sizeof *b->model);
-    b->feed = weft_alloc(1, sizeof *b->feed);
     b->times_s = weft_alloc((size_t)b->n_steps, sizeof *b->times_s);
     b->params = weft_params_new(1);
     b->tape = weft_tape_new(0);
-    if (!b->model || !b->feed || !b->times_s || !b->params || !b->tape) return WEFT_ERR_MEMORY;
-    const weft_status status = weft_transformer_init(b->model, b->params, &b->workload->config);
+    if (!b->model || !b->times_s || !b->params || !b->tape) return WEFT_ERR_MEMORY;
+    weft_status status = feed_init(&b->feed, &b->workload);
+    if (status == WEFT_OK) status = weft_transformer_init(b->model, b->params, &b->workload.config);
     if (status != WEFT_OK) return status;
     b->adam = weft_optimiser_new(b->params, &(weft_optimiser_spec){ .kind = WEFT_ADAM });
     return b->adam ? WEFT_OK : WEFT_ERR_MEMORY;
+}
+
+/* Memory for the largest of the batches to come, found out without computing. */
+static weft_status reserve(bench *b)
+{
+    weft_tape *plan = weft_tape_new(WEFT_DRY);
+    weft_status status = plan ? WEFT_OK : WEFT_ERR_MEMORY;
+    for (int64_t step = 0; step < WARM_UP + b->n_steps && status == WEFT_OK; step++) {
+        make_batch(&b->feed, &b->workload, step);
+        weft_tape_reset(plan);
+        const weft_var loss = weft_transformer_loss(b->model, plan, &b->feed.batch, NULL);
+        status = weft_backward(plan, loss, NULL);
+    }
+    if (status == WEFT_OK) status = weft_tape_reserve(b->tape, weft_tape_peak_bytes(plan));
+    weft_tape_free(plan);
+    return status;
 }
 
 static weft_status one_step(bench *b, int64_t step)
 {
     weft_tape_reset(b->tape);
     weft_tape_seed(b->tape, 1, (uint64_t)step);
-    const weft_var loss = weft_transformer_loss(b->model, b->tape, &b->feed->batch, NULL);
-    const weft_status status = weft_backward(b->tape, loss, NULL);
+    const weft_var loss = weft_transformer_loss(b->model, b->tape, &b->feed.batch, NULL);
+    weft_status status = weft_backward(b->tape, loss, NULL);
     if (status != WEFT_OK) return status;
-    return weft_optimiser_step(b->adam, b->params, 1e-4, 1 / (double)b->feed->batch.target.N, NULL);
+    const double start_s = weft_bench_seconds();
+    status =
+        weft_optimiser_step(b->adam, b->params, 1e-4, 1 / (double)b->feed.batch.target.N, NULL);
+    if (b->profile && step >= WARM_UP)
+        weft_bench_profile_optimiser(b->profile, start_s, weft_params_block_size(b->params));
+    return status;
 }
 
 static weft_status measure(bench *b)
 {
-    for (int64_t step = -WARM_UP; step < b->n_steps; step++) {
-        make_batch(b->feed, b->workload, step + WARM_UP);
-        const double start_s = seconds();
-        const weft_status status = one_step(b, step + WARM_UP);
-        if (status != WEFT_OK) return status;
-        if (step < 0) continue;
-        b->times_s[step] = seconds() - start_s;
-        b->n_tokens += b->feed->batch.target.N;
+    weft_status status = reserve(b);
+    for (int64_t step = 0; step < WARM_UP + b->n_steps && status == WEFT_OK; step++) {
+        const bool counts = step >= WARM_UP;
+        make_batch(&b->feed, &b->workload, step);
+        if (counts && b->profile) {
+            weft_tape_watch(b->tape, weft_bench_profile_watch, b->profile);
+            weft_bench_profile_begin(b->profile);
+        }
+        const double start_s = weft_bench_seconds();
+        status = one_step(b, step);
+        if (status != WEFT_OK || !counts) continue;
+        b->times_s[step - WARM_UP] = weft_bench_seconds() - start_s;
+        b->n_tokens += b->feed.batch.target.N;
+        if (b->profile) weft_bench_profile_end(b->profile);
     }
-    return WEFT_OK;
+    return status;
 }
 
-static weft_status report(const bench *b, bool json)
+static weft_status measure_products(bench *b)
+{
+    if (b->other_sizes) return WEFT_OK;
+    const double ms = weft_bench_products_ms(b->workload.name);
+    b->gemm_ms += ms / 2;
+    return ms < 0 ? WEFT_ERR_MEMORY : WEFT_OK;
+}
+
+static void report(const bench *b, bool json)
 {
     struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage); /* before the products take memory of their own */
-    const char *const name = b->workload->name;
-    const double gemm_ms = weft_bench_products_ms(name);
-    if (gemm_ms < 0) return WEFT_ERR_MEMORY;
+    getrusage(RUSAGE_SELF, &usage);
     double sum_s = 0;
     for (int64_t i = 0; i < b->n_steps; i++) sum_s += b->times_s[i];
-    qsort(b->times_s, (size_t)b->n_steps, sizeof *b->times_s, compare_doubles);
-    const double ms = 1e3 * b->times_s[b->n_steps / 2], ms_min = 1e3 * b->times_s[0],
+    const double ms = 1e3 * weft_bench_median(b->n_steps, b->times_s), ms_min = 1e3 * b->times_s[0],
                  ms_max = 1e3 * b->times_s[b->n_steps - 1];
     const double tokens_per_s = (double)b->n_tokens / sum_s;
+    const char *const name = b->workload.name;
     const long long peak_MiB = usage.ru_maxrss / 1024;
     const long long n_params = weft_params_size(b->params);
-    if (json)
+    char gemm_ms[32] = "null";
+    if (!b->other_sizes) snprintf(gemm_ms, sizeof gemm_ms, "%.2f", b->gemm_ms);
+    if (json) {
         printf("{\"workload\": \"%s\", \"threads\": %d, \"ms\": %.2f, \"ms_min\": %.2f, "
-               "\"ms_max\": %.2f, \"tokens_per_s\": %.0f, \"gemm_ms\": %.2f, \"ratio\": %.3f, "
-               "\"peak_MiB\": %lld, \"params\": %lld, \"kernel\": \"%s\"}\n",
-               name, weft_threads(), ms, ms_min, ms_max, tokens_per_s, gemm_ms, ms / gemm_ms,
-               peak_MiB, n_params, weft_gemm_kernel());
-    else
-        printf("%s: %.1f ms a step (%.1f to %.1f, %lld steps), %.0f target tokens/s\n"
-               "%.2f times its matrix products (%.1f ms; kernel %s, %d threads)\n"
-               "%lld parameters, peak memory %lld MiB\n",
-               name, ms, ms_min, ms_max, (long long)b->n_steps, tokens_per_s, ms / gemm_ms, gemm_ms,
-               weft_gemm_kernel(), weft_threads(), n_params, peak_MiB);
-    return WEFT_OK;
+               "\"ms_max\": %.2f, \"tokens_per_s\": %.0f, \"gemm_ms\": %s, \"peak_MiB\": %lld, "
+               "\"params\": %lld, \"kernel\": \"%s\"}\n",
+               name, weft_threads(), ms, ms_min, ms_max, tokens_per_s, gemm_ms, peak_MiB, n_params,
+               weft_gemm_kernel());
+        return;
+    }
+    printf("%s: %.1f ms a step (%.1f to %.1f, %lld steps), %.0f target tokens/s\n", name, ms,
+           ms_min, ms_max, (long long)b->n_steps, tokens_per_s);
+    if (!b->other_sizes)
+        printf("%.2f times its matrix products (%s ms)\n", ms / b->gemm_ms, gemm_ms);
+    printf("kernel %s, %d threads, %lld parameters, peak memory %lld MiB\n", weft_gemm_kernel(),
+           weft_threads(), n_params, peak_MiB);
+}
+
+/* Sizes instead of the workload's own; 0 leaves one as it is. */
+typedef struct sizes {
+    int64_t D, layers, sentences, length;
+} sizes;
+
+static void resize(bench *b, const sizes *other)
+{
+    struct workload *w = &b->workload;
+    weft_transformer_config *config = &w->config;
+    if (other->D > 0) {
+        config->layer.F = config->layer.F / config->layer.D * other->D;
+        config->layer.D = other->D;
+    }
+    if (other->layers > 0) {
+        config->decoder_layers = (int)other->layers;
+        if (!config->decoder_only) config->encoder_layers = (int)other->layers;
+    }
+    if (other->sentences > 0) w->n_sentences = other->sentences;
+    if (other->length > 0) w->length = other->length;
+    if (w->n_sentences > 0 && w->length == 0) w->length = BATCH_TOKENS / 128;
+    if (w->length > 0 && w->n_sentences == 0) w->n_sentences = BATCH_TOKENS / w->length;
+    if (config->position == WEFT_POSITION_LEARNED) config->max_positions = (int)w->length;
+    b->other_sizes = other->D || other->layers || other->sentences || other->length;
 }
 
 int weft_cli_bench_step(int argc, char **argv)
 {
     int workload = 0;
     int64_t n_threads = 0, n_steps = 12;
-    bool json = false;
+    bool json = false, profile = false;
+    const char *trace = NULL;
+    sizes other = { 0 };
     const weft_cli_option options[] = {
         { "workload", WEFT_CLI_CHOICE, &workload, "tiny|base|gpt", "what to train; tiny", 0, 0 },
         { "threads", WEFT_CLI_INTEGER, &n_threads, "N", "threads; 0, as many as there are", 0,
           256 },
+        { "D", WEFT_CLI_INTEGER, &other.D, "N", "width instead of the workload's", 0, 1 << 14 },
+        { "layers", WEFT_CLI_INTEGER, &other.layers, "N", "layers a side", 0, 256 },
+        { "sentences", WEFT_CLI_INTEGER, &other.sentences, "N", "sentences a batch", 0, 1 << 16 },
+        { "length", WEFT_CLI_INTEGER, &other.length, "N", "tokens of each sentence", 0, 1 << 14 },
         { "steps", WEFT_CLI_INTEGER, &n_steps, "N", "steps that count, after two that do not; 12",
           1, MOST_STEPS },
-        { "json", WEFT_CLI_FLAG, &json, NULL, "print one JSON object", 0, 0 },
+        { "json", WEFT_CLI_FLAG, &json, NULL, "print JSON, one object a line", 0, 0 },
+        { "profile", WEFT_CLI_FLAG, &profile, NULL, "also print the time of each operation", 0, 0 },
+        { "trace", WEFT_CLI_TEXT, &trace, "FILE",
+          "write each operation of each step to a Chrome trace", 0, 0 },
     };
     const weft_cli_command command = {
         .name = "bench step",
-        .synopsis = "[--workload tiny|base|gpt] [--threads N] [--steps N] [--json]",
+        .synopsis = "[--workload tiny|base|gpt] [--threads N] [--steps N] [--json] [--profile]\n"
+                    "                       [--trace FILE]",
         .summary = "Time a training step, from batch to Adam, beside its matrix products alone.\n"
                    "tiny: width 128, 4 + 4 layers, the sentence lengths of Multi30k; base: the\n"
                    "paper's base model, 16 pairs of 64 + 64; gpt: decoder alone, 8 x 128.",
@@ -281,12 +367,21 @@ int weft_cli_bench_step(int argc, char **argv)
     };
     int first_operand, exit_code;
     if (!weft_cli_parse(&command, argc, argv, &first_operand, &exit_code)) return exit_code;
-    bench b = { .workload = &workloads[workload], .n_steps = n_steps };
+    bench b = { .workload = workloads[workload], .n_steps = n_steps };
+    resize(&b, &other);
     weft_status status = weft_threads_set((int)n_threads);
     if (status == WEFT_OK) status = weft_gemm_init(NULL);
+    if (status == WEFT_OK && (profile || trace)) {
+        b.profile = weft_bench_profile_new(trace);
+        if (!b.profile) status = trace ? WEFT_ERR_IO : WEFT_ERR_MEMORY;
+    }
+    if (status == WEFT_OK) status = measure_products(&b);
     if (status == WEFT_OK) status = bench_init(&b);
     if (status == WEFT_OK) status = measure(&b);
-    if (status == WEFT_OK) status = report(&b, json);
-    bench_free(&b);
+    if (status == WEFT_OK) status = measure_products(&b);
+    if (status == WEFT_OK) report(&b, json);
+    if (status == WEFT_OK && profile) weft_bench_profile_print(b.profile, json);
+    const weft_status closed = bench_free(&b);
+    if (status == WEFT_OK) status = closed;
     return status == WEFT_OK ? WEFT_EXIT_DONE : weft_cli_fail("bench step", status);
 }

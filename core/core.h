@@ -225,5 +225,8 @@ const char *weft_gemm_kernel(void);
 /** GFLOP/s that `threads` threads reach with independent fused multiply-adds in registers: the
  *  roof of any product on this processor. Takes about 0.1 s. */
 double weft_fma_peak(int threads);
+/** GB/s, read and written together, of `threads` threads that copy what no cache holds: the roof of
+ *  what does little with much memory. Takes 256 MB for about 0.1 s; 0 without that. */
+double weft_copy_peak(int threads);
 
 #endif

@@ -515,6 +515,7 @@ START_TEST(describes_itself)
     ck_assert_ptr_nonnull(strstr(line, "threads=2"));
     ck_assert_str_ne(weft_gemm_kernel(), "generic");
     ck_assert_double_gt(weft_fma_peak(1), 0.1);
+    ck_assert_double_gt(weft_copy_peak(2), 0.1);
 }
 END_TEST
 

@@ -4,6 +4,7 @@
 #include "tests/check_main.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static weft_tape *new_tape(unsigned flags)
@@ -128,6 +129,51 @@ START_TEST(the_first_nan_names_its_operation)
 END_TEST
 
 /* ---- handles and errors ------------------------------------------------------------------------- */
+
+typedef struct seen {
+    int n;
+    char text[512];
+} seen;
+
+static void note(void *context, const weft_event *event)
+{
+    seen *s = context;
+    s->n++;
+    if (!event->done) return;
+    const size_t used = strlen(s->text);
+    snprintf(s->text + used, sizeof s->text - used, "%s %s %s; ", event->call->op->name,
+             event->scope ? event->scope : "-", event->backward ? "backward" : "forward");
+}
+
+START_TEST(a_watch_sees_all_that_computes_and_changes_nothing)
+{
+    weft_tape *tape = new_tape(0);
+    for (int watched = 1; watched >= 0; watched--) {
+        seen s = { 0 };
+        weft_tape_watch(tape, watched ? note : NULL, &s);
+        const weft_var x = leaf3(tape);
+        weft_scope_push(tape, "a");
+        const weft_var y = weft_neg(tape, weft_relu(tape, weft_reshape(tape, x, WEFT_DIMS(3, 1))));
+        weft_scope_pop(tape);
+        ck_assert_int_eq(
+            weft_backward(tape,
+                          weft_linear(tape, weft_sum(tape, y, 0, false),
+                                      weft_full(tape, WEFT_DIMS(1, 1), 2), WEFT_NIL, WEFT_IDENTITY),
+                          NULL),
+            WEFT_OK);
+        check_real(weft_gradient(tape, x), 3, (double[]){ -2, -2, -2 });
+        if (watched)
+            ck_assert_msg(strstr(s.text, "relu a forward; neg a forward; sum - forward; linear - "
+                                         "forward; linear - backward; ") == s.text &&
+                              strstr(s.text, "neg a backward; ") && s.n % 2 == 0,
+                          "%d events: %s", s.n, s.text);
+        else
+            ck_assert_int_eq(s.n, 0);
+        weft_tape_reset(tape);
+    }
+    weft_tape_free(tape);
+}
+END_TEST
 
 START_TEST(stale_and_foreign_handles_are_errors)
 {
@@ -364,6 +410,7 @@ int main(void)
     tcase_add_test(modes, retaining_backward_repeats_and_accumulates);
     tcase_add_test(modes, no_grad_and_dry_tapes);
     tcase_add_test(modes, the_first_nan_names_its_operation);
+    tcase_add_test(modes, a_watch_sees_all_that_computes_and_changes_nothing);
     suite_add_tcase(suite, modes);
     TCase *errors = tcase_create("errors");
     tcase_add_test(errors, stale_and_foreign_handles_are_errors);
