@@ -11,7 +11,7 @@
  *
  * Gradient       dz = dy f'(z);  dx = dz W,  dW = dz^T x,  db = sum of dz over the rows
  * Errors         WEFT_ERR_SHAPE  last dim of x and of W differ, W is no matrix, b does not fit
- * Saved          z where f' needs it (GELU, SiLU)
+ * Saved          f'(z) where y does not tell it (GELU, SiLU)
  * Limit          the products (weft_gemm); bias and activation are one pass over y
  */
 #include "autograd/fused_internal.h"
@@ -62,7 +62,7 @@ static void forward(const weft_call *c)
     const linear_attr *a = c->attr;
     const weft_tensor *x = &c->in[X], *weight = &c->in[WEIGHT], *bias = &c->in[BIAS];
     const int64_t R = weft_rows(x), K = weft_cols(x), C = weight->dim[0];
-    weft_real *y = c->out[0].real, *z = c->saved[0].data ? c->saved[0].real : y;
+    weft_real *y = c->out[0].real, *slope = c->saved[0].data ? c->saved[0].real : NULL;
     weft_gemm(&(weft_gemm_args){ .trans_b = true,
                                  .M = R,
                                  .N = C,
@@ -72,30 +72,49 @@ static void forward(const weft_call *c)
                                  .lda = x->ld,
                                  .B = weight->real,
                                  .ldb = weight->ld,
-                                 .C = z,
+                                 .C = y,
                                  .ldc = C });
     if (bias->rank < 0 && a->f == WEFT_IDENTITY) return;
 #pragma omp parallel for schedule(static) num_threads(weft_team(R, 4 * R * C))
     for (int64_t r = 0; r < R; r++) {
-        if (bias->rank >= 0) add_bias(C, bias->real, z + r * C);
-        if (a->f != WEFT_IDENTITY) weft_activate(a->f, C, z + r * C, y + r * C);
+        weft_real *row = y + r * C;
+        if (bias->rank >= 0) add_bias(C, bias->real, row);
+        if (slope)
+            weft_activate_and_slope(a->f, C, row, slope + r * C);
+        else
+            weft_activate(a->f, C, row, row);
     }
 }
 
-/* dx[c] (+)= sum over the rows of z: threads own columns, each sum runs down the rows. */
-static void sum_rows(int64_t R, int64_t C, const weft_real *z, int64_t ld, bool add, weft_real *dx)
+/* sum[k] += x[r, k] over the rows: `width` columns, each a chain of its own. */
+WEFT_KERNEL static void add_rows(int64_t R, int64_t width, const weft_real *x, int64_t ld,
+                                 double *sum)
 {
-    enum { WIDTH = 32 };
+    for (int64_t r = 0; r < R; r++)
+        for (int64_t k = 0; k < width; k++) sum[k] += (double)x[r * ld + k];
+}
+
+/* dx[c] (+)= sum over the rows of z: threads own columns, each sum runs down the rows. */
+static void sum_rows(int64_t R, int64_t C, const weft_real *z, bool add, weft_real *dx)
+{
+    enum { WIDTH = 64 };
     const int64_t n_tiles = (C + WIDTH - 1) / WIDTH;
 #pragma omp parallel for schedule(static) num_threads(weft_team(n_tiles, R *C))
     for (int64_t t = 0; t < n_tiles; t++) {
         const int64_t from = t * WIDTH, width = C - from < WIDTH ? C - from : WIDTH;
         double sum[WIDTH] = { 0 };
-        for (int64_t r = 0; r < R; r++)
-            for (int64_t k = 0; k < width; k++) sum[k] += (double)z[r * ld + from + k];
+        if (width == WIDTH)
+            add_rows(R, WIDTH, z + from, C, sum);
+        else
+            add_rows(R, width, z + from, C, sum);
         for (int64_t k = 0; k < width; k++)
             dx[from + k] = add ? dx[from + k] + (weft_real)sum[k] : (weft_real)sum[k];
     }
+}
+
+WEFT_KERNEL static void multiply(int64_t n, const weft_real *x, const weft_real *y, weft_real *z)
+{
+    for (int64_t k = 0; k < n; k++) z[k] = x[k] * y[k];
 }
 
 static void backward(const weft_call *c)
@@ -106,11 +125,14 @@ static void backward(const weft_call *c)
     const weft_real *dz = c->dout[0].real;
     if (a->f != WEFT_IDENTITY) {
         weft_real *to = c->scratch;
-        const weft_real *z = c->saved[0].data ? c->saved[0].real : NULL, *y = c->out[0].real;
+        const weft_real *slope = c->saved[0].data ? c->saved[0].real : NULL, *y = c->out[0].real;
 #pragma omp parallel for schedule(static) num_threads(weft_team(R, 4 * R * C))
-        for (int64_t r = 0; r < R; r++)
-            weft_activate_gradient(a->f, C, z ? z + r * C : NULL, y + r * C, dz + r * C, false,
-                                   to + r * C);
+        for (int64_t r = 0; r < R; r++) {
+            if (slope)
+                multiply(C, dz + r * C, slope + r * C, to + r * C);
+            else
+                weft_activate_gradient(a->f, C, NULL, y + r * C, dz + r * C, false, to + r * C);
+        }
         dz = to;
     }
     if (c->din[X].data)
@@ -138,7 +160,7 @@ static void backward(const weft_call *c)
                                      .beta = c->add[WEIGHT],
                                      .C = c->din[WEIGHT].real,
                                      .ldc = c->din[WEIGHT].ld });
-    if (c->din[BIAS].data) sum_rows(R, C, dz, C, c->add[BIAS], c->din[BIAS].real);
+    if (c->din[BIAS].data) sum_rows(R, C, dz, c->add[BIAS], c->din[BIAS].real);
 }
 
 static void define(weft_rule *r)
