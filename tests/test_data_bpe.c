@@ -153,7 +153,13 @@ START_TEST(merges_in_the_order_of_the_codes)
     assert_cut(bpe, NULL, "ababcabc", "ab@@ ab@@ c@@ abc");
     assert_cut(bpe, NULL, " ", "");
     assert_cut(bpe, NULL, "", "");
+    weft_bpe_free(bpe);
+    /* One merge everywhere before the next one, also where that comes first in the codes. */
+    bpe = codes_of("#version: 0.2\nb c\nabc a\na bc\n");
+    assert_cut(bpe, NULL, "abcabcx", "abc@@ abc@@ x");
+    weft_bpe_free(bpe);
     /* words found and written otherwise */
+    bpe = codes_of(few);
     const weft_bpe_apply_spec punct = { .tokens = WEFT_TOKENS_PUNCT, .lowercase = true };
     assert_cut(bpe, &punct, "ABC.", "abc \xEF\xBF\xAD@@ .");
     /* one way of writing a character is cut as the other */
@@ -423,6 +429,9 @@ START_TEST(marks_in_the_text)
     bpe = codes_of("#version: 0.2\na <\na< /w>\na< /\na</ w\na</w >\na< /w></w>\nb< /w>\n");
     vocab = vocab_of((weft_vocab_spec){ .bpe = bpe, .bpe_symbols = true }, "a b");
     check(vocab, "a</w> a a</w>b b </w>", NULL, "a</w> a a</w>b b </w>");
+    weft_vocab_free(vocab);
+    vocab = vocab_of((weft_vocab_spec){ .bpe = bpe }, "b");
+    check(vocab, "a</w> a b</w>", NULL, "a</w> a b</w>");
     weft_vocab_free(vocab);
     weft_bpe_free(bpe);
 }

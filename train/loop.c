@@ -231,6 +231,15 @@ static void note_left_out(loop *l, const char *what, const weft_batches *batches
                            (long long)limits.first_dropped + 1);
 }
 
+/* "9963", or "9963 of 10000 merges". */
+static void describe_vocab(const weft_vocab *vocab, char *text, size_t n_bytes)
+{
+    const weft_bpe *bpe = weft_vocab_get_spec(vocab).bpe;
+    const int n = snprintf(text, n_bytes, "%lld", (long long)weft_vocab_size(vocab));
+    if (bpe)
+        snprintf(text + n, n_bytes - (size_t)n, " of %lld merges", (long long)weft_bpe_size(bpe));
+}
+
 static weft_status begin(loop *l)
 {
     char path[PATH_BYTES];
@@ -245,11 +254,12 @@ static weft_status begin(loop *l)
         weft_progress_note(&l->progress, "the checkpoint was made with another kernel of matrix "
                                          "products: the last digits will differ");
     if (t->update > 0) return WEFT_OK;
+    char vocabulary[64];
+    describe_vocab(t->model->target_vocab, vocabulary, sizeof vocabulary);
     weft_progress_note(&l->progress,
-                       "%lld parameters, vocabulary %lld, %lld items for training (%lld left out), "
+                       "%lld parameters, vocabulary %s, %lld items for training (%lld left out), "
                        "%lld batches an epoch",
-                       (long long)weft_params_size(t->model->params),
-                       (long long)weft_vocab_size(t->model->target_vocab),
+                       (long long)weft_params_size(t->model->params), vocabulary,
                        (long long)weft_corpus_size(t->train), (long long)limits.dropped,
                        (long long)weft_batches_count(t->batches));
     note_left_out(l, "training", t->batches);

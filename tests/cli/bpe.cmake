@@ -86,7 +86,7 @@ batch_tokens = 200
 [optim]
 warmup = 2
 ")
-set(words "61 items for training \\(30 left out\\)")
+set(words "vocabulary [0-9]+ of 40 merges, 61 items for training \\(30 left out\\)")
 string(APPEND words ".*training: 30 items left out of which one side is more than data.max_ratio = 3 times")
 expect(CODE 0 ARGS train --config bpe.ini --threads 1 --out learnt
        ERR_HAS "${words}[^\n]*\ntraining: the first of these is item 2\n")
