@@ -156,6 +156,32 @@ START_TEST(learns_by_heart)
 }
 END_TEST
 
+/* The same with plain text, pieces of words, characters spelt in bytes, and cuts that change: what
+ * comes out is plain text again. */
+START_TEST(learns_plain_text_by_heart)
+{
+    FILE *file = fopen("pairs.tsv", "w");
+    fputs("A dog sleeps.\tEin Hund schl\xC3\xA4"
+          "ft.\n"
+          "\"Two dogs\", he said!\t\xE2\x80\x9EZwei Hunde\xE2\x80\x9C, sagte er!\n"
+          "It's 3.50 (net)\tEs sind 3,50 (netto)\n"
+          "\xE6\x97\xA5\tTag: \xE6\x97\xA5@@\n",
+          file);
+    fclose(file);
+    const weft_config config =
+        tiny("[data]\ntask =\ntrain = pairs.tsv\nvalid = pairs.tsv\nvocab = bpe\nmerges = 30\n"
+             "max_vocab = 310\ntokenise = punct\nbpe_dropout = 0.1\n[model]\ndropout = 0\n"
+             "attention_dropout = 0\nactivation_dropout = 0\nd_model = 32\n[train]\n"
+             "label_smoothing = 0\nbatch_tokens = 300\nmax_decode_length = 60\n"
+             "max_updates = 600\nvalidate_every = 50\ntarget_exact = 100\n[optim]\nlr = 0.01\n"
+             "schedule = constant\n");
+    weft_trainer *trainer = new_trainer(&config);
+    ck_assert_int_eq(train_in(trainer, "run", NULL), WEFT_TRAIN_TARGET);
+    weft_trainer_free(trainer);
+    remove_run("run");
+}
+END_TEST
+
 START_TEST(running_text)
 {
     FILE *file = fopen("text", "w");
@@ -581,6 +607,7 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, loss_falls);
     tcase_add_test(tc, learns_by_heart);
+    tcase_add_test(tc, learns_plain_text_by_heart);
     tcase_add_test(tc, running_text);
     suite_add_tcase(suite, tc);
 
