@@ -96,6 +96,8 @@ int weft_cli_generate(int argc, char **argv)
           "logits are divided by it; 0 takes the likeliest token; 1", 0, 1e6 },
         { "top-k", WEFT_CLI_INTEGER, &args.spec.top_k, "K",
           "choose among the K likeliest tokens; 0, all", 0, 1 << 24 },
+        { "top-p", WEFT_CLI_REAL, &args.spec.top_p, "P",
+          "choose among the likeliest tokens that together reach this probability; 0, all", 0, 1 },
         { "seed", WEFT_CLI_INTEGER, &args.seed, "S", "equal seeds give equal texts; 1", 0,
           9007199254740992.0 },
         { "threads", WEFT_CLI_INTEGER, &args.n_threads, "N", "threads; 0, as many as there are", 0,
@@ -103,8 +105,8 @@ int weft_cli_generate(int argc, char **argv)
     };
     const weft_cli_command command = {
         .name = "generate",
-        .synopsis = "--model DIR [--prompt TEXT] [--tokens N] [--temperature T] [--top-k K] "
-                    "[--seed S] [--threads N]",
+        .synopsis = "--model DIR [--prompt TEXT] [--tokens N] [--temperature T] [--top-k K]\n"
+                    "                     [--top-p P] [--seed S] [--threads N]",
         .summary = "Print text that goes on from a prompt, by a decoder-only model.",
         .options = options,
         .n_options = sizeof options / sizeof *options,

@@ -1,85 +1,175 @@
 /* translate.c - `weft translate`: sentences in, translations out, line by line in the same order. */
 #include "cli/cli.h"
-#include "cli/options.h"
-#include "train/decode.h"
-#include "train/model.h"
+#include "cli/models.h"
 
+#include <math.h>
 #include <stdio.h>
 
 typedef struct arguments {
-    const char *model;
-    int64_t batch_tokens, n_threads;
+    weft_cli_texts models;
+    const char *prefix;
+    int penalty; /* weft_length_penalty, in the order of the option's names */
+    bool stream;
+    int64_t batch_tokens, n_threads, seed;
+    weft_decode_spec spec;
 } arguments;
 
-/* Every line of the standard input is an item, also an empty one. */
-static weft_status read_sentences(weft_corpus *corpus)
+/* Input: sentences, and with --prefix what each translation begins with. */
+typedef struct input {
+    weft_lines *source, *prefix;
+} input;
+
+static weft_status open_input(const arguments *args, input *in)
 {
-    weft_lines *lines = NULL;
-    const char *line = NULL;
-    weft_status status = weft_lines_open("-", &lines);
-    while (status == WEFT_OK) {
-        status = weft_lines_next(lines, &line, NULL);
-        if (status != WEFT_OK || !line) break;
-        status = weft_corpus_add(corpus, line, NULL);
-    }
-    weft_lines_free(lines);
+    weft_status status = weft_lines_open("-", &in->source);
+    if (status == WEFT_OK && args->prefix) status = weft_lines_open(args->prefix, &in->prefix);
     return status;
 }
 
-static weft_status print(const weft_vocab *vocab, const weft_hypotheses *hypotheses)
+/* The next `most` lines as items, also the empty ones. */
+static weft_status read_sentences(const input *in, int64_t most, weft_corpus *corpus)
 {
+    weft_status status = WEFT_OK;
+    while (weft_corpus_size(corpus) < most && status == WEFT_OK) {
+        const char *line = NULL, *prefix = NULL;
+        status = weft_lines_next(in->source, &line, NULL);
+        if (status == WEFT_OK && in->prefix) status = weft_lines_next(in->prefix, &prefix, NULL);
+        if (status != WEFT_OK) break;
+        if (in->prefix && (line == NULL) != (prefix == NULL))
+            return weft_error(WEFT_ERR_INPUT, "line counts differ: there are more %s",
+                              line ? "sentences than prefixes" : "prefixes than sentences");
+        if (!line) break;
+        status = weft_corpus_add(corpus, line, prefix);
+    }
+    return status;
+}
+
+/* A translation a line; with --n-best several, each with the number of its sentence and its score. */
+static weft_status print(const arguments *args, const weft_vocab *vocab,
+                         const weft_hypotheses *hypotheses)
+{
+    const int64_t n_best = args->spec.n_best > 0 ? args->spec.n_best : 1;
     for (int64_t i = 0; i < hypotheses->B; i++) {
         const int64_t from = hypotheses->offsets[i];
         char *text = NULL;
+        if (isinf(hypotheses->scores[i]) && i % n_best > 0) continue; /* not so many were found */
         const weft_status status = weft_vocab_decode(vocab, hypotheses->ids + from,
                                                      hypotheses->offsets[i + 1] - from, &text);
         if (status != WEFT_OK) return status;
+        if (args->spec.n_best > 0)
+            printf("%lld\t%.6f\t", (long long)(args->spec.first + i / n_best + 1),
+                   hypotheses->scores[i]);
         puts(text);
         weft_free(text);
     }
-    return WEFT_OK;
+    return fflush(stdout) == 0 ? WEFT_OK
+                               : weft_error(WEFT_ERR_IO, "the translations could not be written");
 }
 
-static weft_status translate(const arguments *args, const weft_model *model, weft_corpus *corpus,
-                             weft_tape *tape)
+/* Translate what comes next, all or (--stream) a line; *n sentences. */
+static weft_status translate_next(arguments *args, const weft_cli_models *models, const input *in,
+                                  int64_t *n)
 {
-    if (model->transformer.config.decoder_only)
-        return weft_error(WEFT_ERR_INPUT,
-                          "%s: the model continues text (weft generate), it does not translate",
-                          args->model);
-    weft_status status = read_sentences(corpus);
-    if (status == WEFT_OK && weft_corpus_size(corpus) == 0) return WEFT_OK;
-    if (status == WEFT_OK) status = weft_corpus_encode(corpus, model->source_vocab, NULL);
+    const weft_model *model = models->model[0];
     weft_hypotheses hypotheses = { 0 };
-    if (status == WEFT_OK)
-        status = weft_greedy_corpus(&model->transformer, tape, corpus, args->batch_tokens, 0,
-                                    &hypotheses);
-    if (status == WEFT_OK) status = print(model->target_vocab, &hypotheses);
+    weft_corpus *corpus = weft_corpus_new();
+    weft_status status = corpus ? WEFT_OK : WEFT_ERR_MEMORY;
+    if (status == WEFT_OK) status = read_sentences(in, args->stream ? 1 : INT64_MAX, corpus);
+    *n = status == WEFT_OK ? weft_corpus_size(corpus) : 0;
+    if (*n > 0) {
+        status = weft_corpus_encode(corpus, model->source_vocab, model->target_vocab);
+        if (status == WEFT_OK)
+            status = weft_decode_corpus(models->translators, models->n, corpus, args->batch_tokens,
+                                        &args->spec, &hypotheses);
+        if (status == WEFT_OK) status = print(args, model->target_vocab, &hypotheses);
+    }
     weft_hypotheses_free(&hypotheses);
+    weft_corpus_free(corpus);
     return status;
 }
 
-static weft_status run(const arguments *args)
+static weft_status run(arguments *args)
 {
-    weft_model *model = NULL;
+    weft_cli_models models = { 0 };
+    input in = { NULL, NULL };
+    int64_t n = 0;
     weft_status status = weft_threads_set((int)args->n_threads);
-    if (status == WEFT_OK) status = weft_model_load(args->model, &model);
-    if (status != WEFT_OK) return status;
-    weft_corpus *corpus = weft_corpus_new();
-    weft_tape *tape = weft_tape_new(WEFT_NO_GRAD);
-    status = corpus && tape ? translate(args, model, corpus, tape) : WEFT_ERR_MEMORY;
-    weft_tape_free(tape);
-    weft_corpus_free(corpus);
-    weft_model_free(model);
+    if (status == WEFT_OK) status = weft_cli_models_load(&args->models, &models);
+    if (status == WEFT_OK) status = open_input(args, &in);
+    while (status == WEFT_OK) {
+        status = translate_next(args, &models, &in, &n);
+        if (n == 0) break;
+        args->spec.first += n;
+    }
+    weft_lines_free(in.source);
+    weft_lines_free(in.prefix);
+    weft_cli_models_free(&models);
     return status;
+}
+
+/* What the options say together. */
+static bool complete(arguments *args)
+{
+    static const double alphas[] = {
+        [WEFT_PENALTY_GNMT] = 0.6, [WEFT_PENALTY_POWER] = 1, [WEFT_PENALTY_WORD] = 0
+    };
+    weft_decode_spec *spec = &args->spec;
+    if (args->models.n == 0) {
+        fprintf(stderr, "weft translate: a model is needed: --model DIR\n");
+        return false;
+    }
+    if (!spec->sample && (spec->top_k > 0 || spec->top_p > 0 || !isnan(spec->temperature))) {
+        fprintf(stderr, "weft translate: --temperature, --top-k and --top-p need --sample\n");
+        return false;
+    }
+    if (spec->n_best > spec->beam) {
+        fprintf(stderr, "weft translate: --n-best %lld needs a --beam of at least as many\n",
+                (long long)spec->n_best);
+        return false;
+    }
+    spec->penalty = (weft_length_penalty)args->penalty;
+    if (isnan(spec->alpha)) spec->alpha = alphas[args->penalty];
+    if (isnan(spec->temperature)) spec->temperature = 1;
+    spec->seed = (uint64_t)args->seed;
+    spec->forced = args->prefix != NULL;
+    return true;
 }
 
 int weft_cli_translate(int argc, char **argv)
 {
-    arguments args = { .batch_tokens = 4096 };
+    arguments args = { .batch_tokens = 4096,
+                       .seed = 1,
+                       .spec = { .beam = 1, .alpha = (double)NAN, .temperature = (double)NAN } };
+    weft_decode_spec *const spec = &args.spec;
     const weft_cli_option options[] = {
-        { "model", WEFT_CLI_TEXT, &args.model, "DIR", "folder of weft train, or a checkpoint", 0,
-          0 },
+        { "model", WEFT_CLI_TEXTS, &args.models, "DIR",
+          "folder of weft train, or a checkpoint; several decide together", 0, 0 },
+        { "beam", WEFT_CLI_INTEGER, &spec->beam, "K", "hypotheses followed at a time; 1, greedy", 1,
+          10000 },
+        { "penalty", WEFT_CLI_CHOICE, &args.penalty, "gnmt|power|word",
+          "log p / ((5+L)/6)^A, log p / L^A, or log p - A L for length L; gnmt", 0, 0 },
+        { "length-penalty", WEFT_CLI_REAL, &spec->alpha, "A", "gnmt 0.6, power 1, word 0", -1e6,
+          1e6 },
+        { "n-best", WEFT_CLI_INTEGER, &spec->n_best, "N",
+          "print the N best of a sentence: number, tab, score, tab, text", 1, 10000 },
+        { "max-length", WEFT_CLI_INTEGER, &spec->max_length, "N",
+          "tokens of a translation at most; 50 more than the sentence", 1, 1 << 24 },
+        { "no-repeat-ngram", WEFT_CLI_INTEGER, &spec->no_repeat_ngram, "N",
+          "say no N tokens twice; 0, they may be", 0, 1 << 24 },
+        { "prefix", WEFT_CLI_TEXT, &args.prefix, "FILE",
+          "what each translation begins with, a line a sentence", 0, 0 },
+        { "sample", WEFT_CLI_FLAG, &spec->sample, NULL,
+          "draw the K hypotheses instead of searching for the likeliest", 0, 0 },
+        { "temperature", WEFT_CLI_REAL, &spec->temperature, "T", "logits are divided by it; 1", 0,
+          1e6 },
+        { "top-k", WEFT_CLI_INTEGER, &spec->top_k, "N", "draw from the N likeliest tokens; 0, all",
+          0, 1 << 24 },
+        { "top-p", WEFT_CLI_REAL, &spec->top_p, "P",
+          "draw from the likeliest tokens that together reach this probability; 0, all", 0, 1 },
+        { "seed", WEFT_CLI_INTEGER, &args.seed, "S", "equal seeds draw equal translations; 1", 0,
+          9007199254740992.0 },
+        { "stream", WEFT_CLI_FLAG, &args.stream, NULL,
+          "translate each line as it comes instead of all together", 0, 0 },
         { "batch-tokens", WEFT_CLI_INTEGER, &args.batch_tokens, "N",
           "source tokens translated at a time; 4096", 1, 1 << 24 },
         { "threads", WEFT_CLI_INTEGER, &args.n_threads, "N", "threads; 0, as many as there are", 0,
@@ -87,18 +177,17 @@ int weft_cli_translate(int argc, char **argv)
     };
     const weft_cli_command command = {
         .name = "translate",
-        .synopsis = "--model DIR [--batch-tokens N] [--threads N] < source > hypotheses",
-        .summary = "Translate sentences, one a line, taking the likeliest token at every step. An\n"
-                   "empty line gives an empty line. All input is read before the first output.",
+        .synopsis = "--model DIR [--model DIR]... [--beam K] [options] < source > hypotheses",
+        .summary =
+            "Translate sentences, one a line. An empty line gives an empty line. All input is\n"
+            "read before the first output, unless --stream. A translation does not depend on\n"
+            "the others, nor on --batch-tokens and --threads.",
         .options = options,
         .n_options = sizeof options / sizeof *options,
     };
     int first_operand, exit_code;
     if (!weft_cli_parse(&command, argc, argv, &first_operand, &exit_code)) return exit_code;
-    if (!args.model) {
-        fprintf(stderr, "weft translate: a model is needed: --model DIR\n");
-        return WEFT_EXIT_USE;
-    }
+    if (!complete(&args)) return WEFT_EXIT_USE;
     const weft_status status = run(&args);
     return status == WEFT_OK ? WEFT_EXIT_DONE : weft_cli_fail("translate", status);
 }

@@ -80,7 +80,8 @@ static int64_t count_exact(const weft_transformer *model, const weft_corpus *cor
 {
     weft_tape *tape = expect_made(weft_tape_new(WEFT_NO_GRAD));
     weft_hypotheses said = { 0 };
-    expect_ok(weft_greedy_corpus(model, tape, corpus, BATCH_TOKENS, 0, &said));
+    expect_ok(weft_decode_corpus(&(weft_translator){ model, tape }, 1, corpus, BATCH_TOKENS,
+                                 &(weft_decode_spec){ .beam = 1 }, &said));
     int64_t n_exact = 0;
     for (int64_t i = 0; i < said.B; i++) {
         char *text;

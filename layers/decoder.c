@@ -38,8 +38,10 @@ weft_status weft_decoder_layer_init(weft_decoder_layer *layer, weft_params *para
 /* With `step`, x is the next token of each sentence; else all tokens of the target. */
 static weft_var run(const weft_decoder_layer *layer, weft_tape *tape, weft_var x,
                     const weft_packed *packed, weft_var memory_kv, weft_var memory_offsets,
-                    weft_var *step, weft_var step_offsets)
+                    weft_var groups, weft_var *step, weft_var step_offsets)
 {
+    weft_packed queries = *packed;
+    queries.offsets = groups;
     const weft_layer_config *config = &layer->config;
     weft_stream s = { x, x };
     if (config->pre_norm) s.x = weft_norm_layer_apply(&layer->norm1, tape, x);
@@ -52,7 +54,7 @@ static weft_var run(const weft_decoder_layer *layer, weft_tape *tape, weft_var x
     s = weft_join(config, &layer->norm1, &layer->norm2, tape, s, y, packed->rows);
 
     weft_scope_push(tape, "multihead_attn");
-    y = weft_attention_layer_cross(&layer->multihead_attn, tape, s.x, packed, memory_kv,
+    y = weft_attention_layer_cross(&layer->multihead_attn, tape, s.x, &queries, memory_kv,
                                    memory_offsets);
     weft_scope_pop(tape);
     s = weft_join(config, &layer->norm2, &layer->norm3, tape, s, y, packed->rows);
@@ -68,12 +70,12 @@ weft_var weft_decoder_layer_apply(const weft_decoder_layer *layer, weft_tape *ta
     weft_scope_push(tape, "multihead_attn");
     const weft_var kv = weft_attention_layer_memory(&layer->multihead_attn, tape, memory);
     weft_scope_pop(tape);
-    return run(layer, tape, x, packed, kv, memory_packed->offsets, NULL, WEFT_NIL);
+    return run(layer, tape, x, packed, kv, memory_packed->offsets, packed->offsets, NULL, WEFT_NIL);
 }
 
 weft_var weft_decoder_layer_step(const weft_decoder_layer *layer, weft_tape *tape, weft_var x,
                                  const weft_packed *packed, weft_var *past, weft_var past_offsets,
-                                 weft_var memory_kv, weft_var memory_offsets)
+                                 weft_var memory_kv, weft_var memory_offsets, weft_var groups)
 {
-    return run(layer, tape, x, packed, memory_kv, memory_offsets, past, past_offsets);
+    return run(layer, tape, x, packed, memory_kv, memory_offsets, groups, past, past_offsets);
 }

@@ -135,10 +135,11 @@ weft_status weft_decoder_layer_init(weft_decoder_layer *layer, weft_params *para
 weft_var weft_decoder_layer_apply(const weft_decoder_layer *layer, weft_tape *tape, weft_var x,
                                   const weft_packed *packed, weft_var memory,
                                   const weft_packed *memory_packed);
-/** For one further token a sentence: see weft_attention_layer_step and _memory. */
+/** For one further token a sentence: see weft_attention_layer_step and _memory. Sentences may share
+ *  a source: rows groups[s] .. groups[s+1] - 1 of x attend to the memory's sentence s. */
 weft_var weft_decoder_layer_step(const weft_decoder_layer *layer, weft_tape *tape, weft_var x,
                                  const weft_packed *packed, weft_var *past, weft_var past_offsets,
-                                 weft_var memory_kv, weft_var memory_offsets);
+                                 weft_var memory_kv, weft_var memory_offsets, weft_var groups);
 
 /* ---- the whole model (transformer.c) -------------------------------------------------------------- */
 
@@ -187,7 +188,8 @@ typedef struct weft_past {
     weft_var self[WEFT_MAX_LAYERS]; /* keys and values of t tokens [B, t, 2D]; WEFT_NIL for t = 0 */
     weft_var self_offsets;          /* int32 [B+1]: b (t + 1) */
     weft_var memory[WEFT_MAX_LAYERS]; /* of the encoder's output [M, 2D]; unused without encoder */
-    weft_var memory_offsets;          /* int32 [B+1]: the source's */
+    weft_var memory_offsets;          /* int32 [S+1]: those of S sources */
+    weft_var groups; /* int32 [S+1]: sentences groups[s] .. groups[s+1] - 1 translate source s */
 } weft_past;
 /** Fill past->memory from the encoder's output. */
 void weft_transformer_memory(const weft_transformer *model, weft_tape *tape, weft_var memory,

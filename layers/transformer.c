@@ -132,7 +132,8 @@ static weft_var decoder_layer(const weft_transformer *model, int i, weft_tape *t
                                               past->self_offsets)
                     : weft_encoder_layer_apply(&model->encoder[i], tape, x, target, true);
     return past ? weft_decoder_layer_step(&model->decoder[i], tape, x, target, &past->self[i],
-                                          past->self_offsets, past->memory[i], past->memory_offsets)
+                                          past->self_offsets, past->memory[i], past->memory_offsets,
+                                          past->groups)
                 : weft_decoder_layer_apply(&model->decoder[i], tape, x, target, memory, source);
 }
 

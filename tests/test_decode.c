@@ -1,104 +1,26 @@
 /* test_decode.c - greedy decoding and sampling against the whole prefix recomputed at every step. */
-#include "check_main.h"
-
-#include "data/data.h"
-#include "train/decode.h"
+#include "decode_models.h"
 
 #include <math.h>
-#include <string.h>
 
-enum { V = 11, MOST = 512 };
-
-typedef struct model {
-    weft_params *params;
-    weft_transformer *net;
-    weft_tape *tape;
-} model;
-
-/* Random weights, large enough that what is said depends on what was read. */
-static model model_new(bool decoder_only, bool pre_norm, weft_position_kind position, uint64_t seed)
+static weft_status greedy(const model *m, const weft_tokens *source, int64_t max_length,
+                          weft_hypotheses *out)
 {
-    const weft_transformer_config config = {
-        .decoder_only = decoder_only,
-        .layer = { .D = 16,
-                   .F = 24,
-                   .heads = 2,
-                   .pre_norm = pre_norm,
-                   .activation = WEFT_RELU,
-                   .dropout = 0.3,
-                   .init = { WEFT_INIT_XAVIER_UNIFORM, 1.5, 0 } },
-        .encoder_layers = 2,
-        .decoder_layers = 2,
-        .source_V = V,
-        .target_V = V,
-        .final_norm = pre_norm,
-        .position = position,
-        .max_positions = 24,
-        .embedding_std = 1,
-    };
-    model m = { weft_params_new(seed), calloc(1, sizeof(weft_transformer)),
-                weft_tape_new(WEFT_NO_GRAD) };
-    ck_assert_ptr_nonnull(m.params);
-    ck_assert_ptr_nonnull(m.net);
-    ck_assert_ptr_nonnull(m.tape);
-    ck_assert_int_eq(weft_transformer_init(m.net, m.params, &config), WEFT_OK);
-    return m;
+    return weft_decode(&(weft_translator){ m->net, m->tape }, 1, source, NULL,
+                       &(weft_decode_spec){ .beam = 1, .max_length = max_length }, out);
 }
 
-static void model_free(model *m)
+static weft_status greedy_corpus(const model *m, const weft_corpus *corpus, int64_t batch_tokens,
+                                 int64_t max_length, weft_hypotheses *out)
 {
-    weft_tape_free(m->tape);
-    weft_params_free(m->params);
-    free(m->net);
-}
-
-/* Sentences of 0 .. 9 tokens, </s> at the end of each. */
-enum { N_SENTENCES = 12 };
-typedef struct sentences {
-    int32_t ids[MOST], offsets[N_SENTENCES + 1], rows[2 * MOST];
-    weft_tokens tokens;
-} sentences;
-
-static void sentences_make(sentences *s)
-{
-    int32_t N = 0;
-    for (int b = 0; b < N_SENTENCES; b++) {
-        const int n = (b * 7 + 3) % 10;
-        s->offsets[b] = N;
-        for (int k = 0; k <= n; k++, N++) {
-            s->ids[N] =
-                k < n ? WEFT_N_SPECIALS + (b * 5 + k * k + k) % (V - WEFT_N_SPECIALS) : WEFT_EOS;
-            s->rows[2 * N] = b;
-            s->rows[2 * N + 1] = k;
-        }
-    }
-    s->offsets[N_SENTENCES] = N;
-    s->tokens = (weft_tokens){ N_SENTENCES, N, s->ids, s->offsets, s->rows };
-}
-
-static weft_tokens one_sentence(const sentences *s, int b, int32_t offsets[2])
-{
-    const int32_t from = s->offsets[b], n = s->offsets[b + 1] - from;
-    offsets[0] = 0;
-    offsets[1] = n;
-    return (weft_tokens){ 1, n, s->ids + from, offsets, s->rows + 2 * (ptrdiff_t)from };
+    return weft_decode_corpus(&(weft_translator){ m->net, m->tape }, 1, corpus, batch_tokens,
+                              &(weft_decode_spec){ .beam = 1, .max_length = max_length }, out);
 }
 
 /* The likeliest token after target[0 .. n-1], from the logits of the whole prefix. */
 static int32_t best_after(const model *m, const weft_tokens *source, const int32_t *target, int n)
 {
-    int32_t offsets[2] = { 0, n }, rows[2 * MOST];
-    for (int k = 0; k < n; k++) {
-        rows[2 * k] = 0;
-        rows[2 * k + 1] = k;
-    }
-    const weft_tokens read = { 1, n, target, offsets, rows };
-    weft_tape_reset(m->tape);
-    const weft_var memory = source ? weft_transformer_encode(m->net, m->tape, source) : WEFT_NIL;
-    const weft_var x = weft_transformer_decode(m->net, m->tape, &read, memory, source);
-    const weft_tensor logits = weft_value(m->tape, weft_transformer_logits(m->net, m->tape, x));
-    ck_assert_msg(weft_tape_status(m->tape) == WEFT_OK, "%s", weft_tape_message(m->tape));
-    const weft_real *const row = logits.real + (n - 1) * V;
+    const weft_real *const row = weft_value(m->tape, logits_after(m, source, target, n)).real;
     int32_t best = 0;
     for (int32_t i = 1; i < V; i++)
         if (row[i] > row[best]) best = i;
@@ -113,7 +35,7 @@ static void greedy_is_full_prefix(bool pre_norm, weft_position_kind position)
         sentences s;
         sentences_make(&s);
         weft_hypotheses h = { 0 };
-        ck_assert_int_eq(weft_greedy(m.net, m.tape, &s.tokens, 20, &h), WEFT_OK);
+        ck_assert_int_eq(greedy(&m, &s.tokens, 20, &h), WEFT_OK);
         ck_assert_int_eq(h.B, N_SENTENCES);
         ck_assert_int_eq(h.offsets[0], 0);
         for (int b = 0; b < N_SENTENCES; b++) {
@@ -139,24 +61,17 @@ END_TEST
 START_TEST(greedy_pre_norm) { greedy_is_full_prefix(true, WEFT_POSITION_LEARNED); }
 END_TEST
 
-static void same_hypotheses(const weft_hypotheses *a, const weft_hypotheses *b)
-{
-    ck_assert_int_eq(a->B, b->B);
-    ck_assert_mem_eq(a->offsets, b->offsets, (size_t)(a->B + 1) * sizeof *a->offsets);
-    ck_assert_mem_eq(a->ids, b->ids, (size_t)a->offsets[a->B] * sizeof *a->ids);
-}
-
 START_TEST(alone_as_in_a_batch)
 {
     model m = model_new(false, false, WEFT_POSITION_SINUSOIDAL, 24);
     sentences s;
     sentences_make(&s);
     weft_hypotheses all = { 0 }, one = { 0 };
-    ck_assert_int_eq(weft_greedy(m.net, m.tape, &s.tokens, 0, &all), WEFT_OK);
+    ck_assert_int_eq(greedy(&m, &s.tokens, 0, &all), WEFT_OK);
     for (int b = 0; b < N_SENTENCES; b++) {
         int32_t offsets[2];
         const weft_tokens source = one_sentence(&s, b, offsets);
-        ck_assert_int_eq(weft_greedy(m.net, m.tape, &source, 0, &one), WEFT_OK);
+        ck_assert_int_eq(greedy(&m, &source, 0, &one), WEFT_OK);
         ck_assert_int_eq(one.offsets[1], all.offsets[b + 1] - all.offsets[b]);
         ck_assert_mem_eq(one.ids, all.ids + all.offsets[b],
                          (size_t)one.offsets[1] * sizeof *one.ids);
@@ -167,26 +82,6 @@ START_TEST(alone_as_in_a_batch)
 }
 END_TEST
 
-/* A corpus with the sentences above as text: letters for ids. */
-static weft_corpus *corpus_make(const sentences *s, weft_vocab **vocab)
-{
-    const weft_vocab_spec spec = { .tokens = WEFT_TOKENS_CHARS };
-    ck_assert_int_eq(weft_vocab_new(&spec, vocab), WEFT_OK);
-    ck_assert_int_eq(weft_vocab_count(*vocab, "aaaaaaaabbbbbbbccccccdddddeeeefffgghh"), WEFT_OK);
-    ck_assert_int_eq(weft_vocab_build(*vocab), WEFT_OK);
-    weft_corpus *corpus = weft_corpus_new();
-    ck_assert_ptr_nonnull(corpus);
-    for (int b = 0; b < N_SENTENCES; b++) {
-        char text[MOST] = "";
-        int n = 0;
-        for (int32_t i = s->offsets[b]; i < s->offsets[b + 1] - 1; i++)
-            text[n++] = *weft_vocab_token(*vocab, s->ids[i]);
-        ck_assert_int_eq(weft_corpus_add(corpus, text, NULL), WEFT_OK);
-    }
-    ck_assert_int_eq(weft_corpus_encode(corpus, *vocab, NULL), WEFT_OK);
-    return corpus;
-}
-
 START_TEST(corpus_in_its_order)
 {
     model m = model_new(false, false, WEFT_POSITION_SINUSOIDAL, 24);
@@ -195,11 +90,10 @@ START_TEST(corpus_in_its_order)
     weft_vocab *vocab;
     weft_corpus *corpus = corpus_make(&s, &vocab);
     weft_hypotheses direct = { 0 }, h = { 0 };
-    ck_assert_int_eq(weft_greedy(m.net, m.tape, &s.tokens, 9, &direct), WEFT_OK);
+    ck_assert_int_eq(greedy(&m, &s.tokens, 9, &direct), WEFT_OK);
     static const int64_t batch_tokens[] = { 1, 7, 20, 4096, INT32_MAX };
     for (int i = 0; i < 5; i++) {
-        ck_assert_int_eq(weft_greedy_corpus(m.net, m.tape, corpus, batch_tokens[i], 9, &h),
-                         WEFT_OK);
+        ck_assert_int_eq(greedy_corpus(&m, corpus, batch_tokens[i], 9, &h), WEFT_OK);
         ck_assert_int_eq(h.B, N_SENTENCES);
         for (int b = 0; b < N_SENTENCES; b++) { /* an item without tokens: nothing is said */
             const bool empty = s.offsets[b + 1] - s.offsets[b] == 1;
@@ -209,7 +103,7 @@ START_TEST(corpus_in_its_order)
                              (size_t)n * sizeof *h.ids);
         }
     }
-    ck_assert_int_eq(weft_greedy_corpus(m.net, m.tape, corpus, 0, 9, &h), WEFT_ERR_RANGE);
+    ck_assert_int_eq(greedy_corpus(&m, corpus, 0, 9, &h), WEFT_ERR_RANGE);
     ck_assert_int_eq(h.B, N_SENTENCES);
     weft_hypotheses_free(&direct);
     weft_hypotheses_free(&h);
@@ -227,8 +121,7 @@ START_TEST(any_number_of_threads)
     weft_hypotheses first = { 0 }, h = { 0 };
     for (int threads = 1; threads <= 4; threads++) {
         ck_assert_int_eq(weft_threads_set(threads), WEFT_OK);
-        ck_assert_int_eq(weft_greedy(m.net, m.tape, &s.tokens, 0, threads == 1 ? &first : &h),
-                         WEFT_OK);
+        ck_assert_int_eq(greedy(&m, &s.tokens, 0, threads == 1 ? &first : &h), WEFT_OK);
         if (threads > 1) same_hypotheses(&first, &h);
     }
     weft_hypotheses_free(&first);
@@ -254,13 +147,13 @@ START_TEST(length_has_a_limit)
     sentences_make(&s);
     weft_hypotheses h = { 0 };
     model m = model_new(false, false, WEFT_POSITION_SINUSOIDAL, 1);
-    ck_assert_int_eq(weft_greedy(m.net, m.tape, &s.tokens, 1, &h), WEFT_OK);
+    ck_assert_int_eq(greedy(&m, &s.tokens, 1, &h), WEFT_OK);
     ck_assert_int_eq(longest(&h, &s, false), 1);
-    ck_assert_int_eq(weft_greedy(m.net, m.tape, &s.tokens, 0, &h), WEFT_OK);
+    ck_assert_int_eq(greedy(&m, &s.tokens, 0, &h), WEFT_OK);
     ck_assert_int_eq(longest(&h, &s, true), 50);
     model_free(&m);
     m = model_new(false, true, WEFT_POSITION_LEARNED, 1);
-    ck_assert_int_eq(weft_greedy(m.net, m.tape, &s.tokens, 0, &h), WEFT_OK);
+    ck_assert_int_eq(greedy(&m, &s.tokens, 0, &h), WEFT_OK);
     ck_assert_int_eq(longest(&h, &s, false), 24);
     model_free(&m);
     weft_hypotheses_free(&h);
@@ -374,13 +267,6 @@ START_TEST(sample_frequencies)
 }
 END_TEST
 
-static void refused(weft_status got, weft_status expected, const char *text)
-{
-    ck_assert_int_eq(got, expected);
-    ck_assert_msg(strstr(weft_message(), text) != NULL, "\"%s\" lacks \"%s\"", weft_message(),
-                  text);
-}
-
 START_TEST(misuse)
 {
     model both = model_new(false, false, WEFT_POSITION_LEARNED, 1);
@@ -389,11 +275,12 @@ START_TEST(misuse)
     sentences s;
     sentences_make(&s);
     weft_hypotheses h = { 0 };
-    refused(weft_greedy(alone.net, alone.tape, &s.tokens, 0, &h), WEFT_ERR_STATE, "no encoder");
-    refused(weft_greedy(both.net, records, &s.tokens, 0, &h), WEFT_ERR_STATE, "WEFT_NO_GRAD");
-    refused(weft_greedy(both.net, both.tape, &s.tokens, -1, &h), WEFT_ERR_RANGE, "-1");
+    refused(greedy(&alone, &s.tokens, 0, &h), WEFT_ERR_STATE, "no encoder");
+    refused(greedy(&(model){ both.params, both.net, records }, &s.tokens, 0, &h), WEFT_ERR_STATE,
+            "WEFT_NO_GRAD");
+    refused(greedy(&both, &s.tokens, -1, &h), WEFT_ERR_RANGE, "-1");
     s.ids[0] = V;
-    refused(weft_greedy(both.net, both.tape, &s.tokens, 0, &h), WEFT_ERR_RANGE, "11");
+    refused(greedy(&both, &s.tokens, 0, &h), WEFT_ERR_RANGE, "11");
     weft_sample_spec spec = { .n_tokens = 3 };
     refused(weft_sample(both.net, both.tape, prompt, 3, &spec, &h), WEFT_ERR_STATE, "an encoder");
     refused(weft_sample(alone.net, alone.tape, prompt, 0, &spec, &h), WEFT_ERR_RANGE, "at least");
@@ -426,11 +313,10 @@ START_TEST(source_beyond_learned_positions)
     weft_hypotheses h = { 0 };
     ck_assert_int_eq(weft_corpus_add(corpus, "abcdefghabcdefghabcdefg", NULL), WEFT_OK);
     ck_assert_int_eq(weft_corpus_encode(corpus, vocab, NULL), WEFT_OK);
-    ck_assert_int_eq(weft_greedy_corpus(m.net, m.tape, corpus, 99, 0, &h), WEFT_OK);
+    ck_assert_int_eq(greedy_corpus(&m, corpus, 99, 0, &h), WEFT_OK);
     ck_assert_int_eq(weft_corpus_add(corpus, "abcdefghabcdefghabcdefgh", NULL), WEFT_OK);
     ck_assert_int_eq(weft_corpus_encode(corpus, vocab, NULL), WEFT_OK);
-    refused(weft_greedy_corpus(m.net, m.tape, corpus, 99, 0, &h), WEFT_ERR_INPUT,
-            "sentence 14 has 24 tokens");
+    refused(greedy_corpus(&m, corpus, 99, 0, &h), WEFT_ERR_INPUT, "sentence 14 has 24 tokens");
     weft_hypotheses_free(&h);
     weft_corpus_free(corpus);
     weft_vocab_free(vocab);
@@ -454,7 +340,7 @@ START_TEST(memory_runs_out)
         int64_t n = 0;
         while (status != WEFT_OK) {
             weft_alloc_fail_at(++n, false);
-            status = which == 0 ? weft_greedy_corpus(m.net, m.tape, corpus, 30, 8, &h)
+            status = which == 0 ? greedy_corpus(&m, corpus, 30, 8, &h)
                                 : weft_sample(d.net, d.tape, prompt, N_PROMPT, &spec, &h);
             weft_alloc_fail_at(0, false);
             if (status == WEFT_OK) break;
@@ -462,7 +348,7 @@ START_TEST(memory_runs_out)
             ck_assert_ptr_null(h.offsets);
         }
         ck_assert_int_gt(n, 6);
-        ck_assert_int_eq(which == 0 ? weft_greedy_corpus(m.net, m.tape, corpus, 30, 8, &first)
+        ck_assert_int_eq(which == 0 ? greedy_corpus(&m, corpus, 30, 8, &first)
                                     : weft_sample(d.net, d.tape, prompt, N_PROMPT, &spec, &first),
                          WEFT_OK);
         same_hypotheses(&first, &h);

@@ -19,20 +19,57 @@ weft_status weft_decode_check(const char *function, const weft_transformer *mode
     return WEFT_OK;
 }
 
+weft_status weft_translators_check(const char *function, const weft_translator models[],
+                                   int n_models)
+{
+    if (n_models < 1)
+        return weft_error(WEFT_ERR_RANGE, "%s: at least one model is needed", function);
+    for (int i = 0; i < n_models; i++) {
+        const weft_status status =
+            weft_decode_check(function, models[i].model, models[i].tape, false);
+        if (status != WEFT_OK) return status;
+        const weft_transformer_config *a = &models[0].model->config, *b = &models[i].model->config;
+        if (a->target_V != b->target_V || a->source_V != b->source_V)
+            return weft_error(WEFT_ERR_SHAPE,
+                              "%s: models of different vocabularies: %lld and %lld tokens, and "
+                              "%lld and %lld",
+                              function, (long long)a->source_V, (long long)a->target_V,
+                              (long long)b->source_V, (long long)b->target_V);
+    }
+    return WEFT_OK;
+}
+
+weft_status weft_translators_reach(const weft_translator models[], int n_models, int64_t i,
+                                   int64_t n)
+{
+    for (int k = 0; k < n_models; k++) {
+        const weft_transformer_config *config = &models[k].model->config;
+        if (config->position == WEFT_POSITION_LEARNED && n >= config->max_positions)
+            return weft_error(WEFT_ERR_INPUT,
+                              "sentence %lld has %lld tokens; the model's positions end at %lld "
+                              "(the end of the sentence counts)",
+                              (long long)i + 1, (long long)n, (long long)config->max_positions);
+    }
+    return WEFT_OK;
+}
+
 static int64_t kv_width(const weft_reader *reader) { return 2 * reader->model->config.layer.D; }
 
 weft_status weft_reader_init(weft_reader *reader, const weft_transformer *model, weft_tape *tape,
-                             int64_t B)
+                             int64_t S, int64_t B, int64_t most)
 {
-    *reader = (weft_reader){ .model = model, .tape = tape, .B = B };
-    const size_t n = (size_t)B + 1;
-    reader->memory_offsets = weft_alloc(n, sizeof(int32_t));
+    *reader = (weft_reader){ .model = model, .tape = tape, .S = S, .B = B };
+    const size_t n = (size_t)most + 1;
+    reader->memory_offsets = weft_alloc((size_t)S + 1, sizeof(int32_t));
+    reader->groups = weft_alloc((size_t)S + 1, sizeof(int32_t));
     reader->offsets = weft_alloc(n, sizeof(int32_t));
     reader->self_offsets = weft_alloc(n, sizeof(int32_t));
     reader->rows = weft_alloc(n, 2 * sizeof(int32_t));
-    if (!reader->memory_offsets || !reader->offsets || !reader->self_offsets || !reader->rows)
+    if (!reader->memory_offsets || !reader->groups || !reader->offsets || !reader->self_offsets ||
+        !reader->rows)
         return WEFT_ERR_MEMORY;
-    for (int64_t b = 0; b <= B; b++) reader->offsets[b] = (int32_t)b;
+    for (int64_t s = 0; s <= S && S > 0; s++) reader->groups[s] = (int32_t)(s * (B / S));
+    for (int64_t b = 0; b <= most; b++) reader->offsets[b] = (int32_t)b;
     return WEFT_OK;
 }
 
@@ -43,6 +80,7 @@ void weft_reader_free(weft_reader *reader)
         weft_free(reader->memory[i]);
     }
     weft_free(reader->memory_offsets);
+    weft_free(reader->groups);
     weft_free(reader->offsets);
     weft_free(reader->self_offsets);
     weft_free(reader->rows);
@@ -79,8 +117,9 @@ static void enter_past(weft_reader *reader)
     for (int i = 0; i < config->decoder_layers && t > 0; i++)
         reader->past.self[i] = weft_constant(tape, WEFT_DIMS(B, t, W), reader->self[i]);
     if (config->decoder_only) return;
-    const int64_t M = reader->memory_offsets[B];
-    reader->past.memory_offsets = weft_constant_int(tape, WEFT_DIMS(B + 1), reader->memory_offsets);
+    const int64_t S = reader->S, M = reader->memory_offsets[S];
+    reader->past.memory_offsets = weft_constant_int(tape, WEFT_DIMS(S + 1), reader->memory_offsets);
+    reader->past.groups = weft_constant_int(tape, WEFT_DIMS(S + 1), reader->groups);
     for (int i = 0; i < config->decoder_layers; i++)
         reader->past.memory[i] = weft_constant(tape, WEFT_DIMS(M, W), reader->memory[i]);
 }
@@ -119,21 +158,29 @@ static weft_status make_room(weft_reader *reader, int64_t need)
     return WEFT_OK;
 }
 
-static void keep_memory(weft_reader *reader, int64_t n, const int32_t *keep)
+/* The memory of those sources that still have sentences. */
+static void keep_sources(weft_reader *reader, int64_t n, const int32_t *keep)
 {
     const size_t row_bytes = (size_t)kv_width(reader) * sizeof(weft_real);
-    int32_t *const offsets = reader->memory_offsets;
+    int32_t *const offsets = reader->memory_offsets, *const groups = reader->groups;
     int32_t to = 0;
-    for (int64_t k = 0; k < n; k++) {
-        const int32_t from = offsets[keep[k]], n_rows = offsets[keep[k] + 1] - from;
+    int64_t k = 0, n_kept = 0;
+    for (int64_t s = 0; s < reader->S; s++) {
+        const int64_t first = k;
+        const int32_t from = offsets[s], n_rows = offsets[s + 1] - from;
+        while (k < n && keep[k] < groups[s + 1]) k++;
+        if (k == first) continue;
         for (int i = 0; i < reader->model->config.decoder_layers && to != from; i++)
             memmove((char *)reader->memory[i] + (size_t)to * row_bytes,
                     (char *)reader->memory[i] + (size_t)from * row_bytes,
                     (size_t)n_rows * row_bytes);
-        offsets[k] = to; /* k <= keep[k]: what is still to be read lies behind */
+        offsets[n_kept] = to; /* n_kept <= s: what is still to be read lies behind */
+        groups[n_kept++] = (int32_t)first;
         to += n_rows;
     }
-    offsets[n] = to;
+    offsets[n_kept] = to;
+    groups[n_kept] = (int32_t)n;
+    reader->S = n_kept;
 }
 
 weft_status weft_reader_keep(weft_reader *reader, int64_t n, const int32_t *keep)
@@ -147,7 +194,7 @@ weft_status weft_reader_keep(weft_reader *reader, int64_t n, const int32_t *keep
             memcpy(reader->self[i] + k * size, kv + keep[k] * size,
                    (size_t)size * sizeof(weft_real));
     }
-    if (!reader->model->config.decoder_only && n < reader->B) keep_memory(reader, n, keep);
+    if (!reader->model->config.decoder_only) keep_sources(reader, n, keep);
     reader->B = n;
     reader->t++;
     return WEFT_OK;

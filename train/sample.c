@@ -1,61 +1,35 @@
-/* sample.c - text that goes on from a prompt: softmax(logits / temperature), cut to the k likeliest
- * (Fan et al. 2018, "Hierarchical Neural Story Generation"). */
+/* sample.c - text that goes on from a prompt. */
 #include "data/vocab.h"
 #include "train/decode_internal.h"
 
 #include <assert.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-
-typedef struct choice {
-    double logit, weight;
-    int32_t id;
-} choice;
-
-/* Likelier first, equals by id. */
-static int by_logit(const void *a, const void *b)
-{
-    const choice *x = a, *y = b;
-    if (x->logit != y->logit) return x->logit > y->logit ? -1 : 1;
-    return (x->id > y->id) - (x->id < y->id);
-}
 
 typedef struct sampler {
     const weft_sample_spec *spec;
     weft_reader reader;
     int64_t context; /* INT64_MAX: no limit */
     uint64_t key;
-    choice *choices;  /* [V] */
-    int32_t *ids;     /* prompt and what was said */
-    int64_t n, begin; /* of ids; the reader has read ids[begin .. begin + t - 1] */
+    weft_choice *choices; /* [V] */
+    int32_t *ids;         /* prompt and what was said */
+    int64_t n, begin;     /* of ids; the reader has read ids[begin .. begin + t - 1] */
 } sampler;
 
-/* The token at place s->n, with one uniform number: the first whose cumulative weight exceeds it. */
+/* The token at place s->n, with one uniform number. */
 static weft_status draw(sampler *s, const weft_tensor *logits, int32_t *id)
 {
+    const weft_sample_spec *spec = s->spec;
     const int64_t V = weft_size(logits);
     assert(logits->real);
     for (int64_t i = 0; i < V; i++) {
-        s->choices[i] = (choice){ .logit = (double)logits->real[i], .id = (int32_t)i };
+        s->choices[i] = (weft_choice){ .logit = (double)logits->real[i], .id = (int32_t)i };
         if (!isfinite(s->choices[i].logit))
             return weft_error(WEFT_ERR_NUMERIC, "weft_sample: the logit of token %lld is %g",
                               (long long)i, s->choices[i].logit);
     }
-    qsort(s->choices, (size_t)V, sizeof *s->choices, by_logit);
-    *id = s->choices[0].id;
-    const double temperature = s->spec->temperature;
-    if (temperature == 0) return WEFT_OK;
-    const int64_t k = s->spec->top_k > 0 && s->spec->top_k < V ? s->spec->top_k : V;
-    double sum = 0;
-    for (int64_t i = 0; i < k; i++)
-        sum += s->choices[i].weight =
-            exp((s->choices[i].logit - s->choices[0].logit) / temperature);
-    double left = weft_random_uniform(s->key, (uint64_t)s->n, 0) * sum;
-    for (int64_t i = 0; i < k && left >= 0; i++) {
-        *id = s->choices[i].id;
-        left -= s->choices[i].weight;
-    }
+    *id = weft_draw(s->choices, V, spec->temperature, spec->top_k, spec->top_p,
+                    weft_random_uniform(s->key, (uint64_t)s->n, 0));
     return WEFT_OK;
 }
 
@@ -86,13 +60,10 @@ static weft_status check(int64_t n_prompt, const weft_sample_spec *spec)
     if (spec->n_tokens < 0 || spec->n_tokens > INT32_MAX || n_prompt > INT32_MAX)
         return weft_error(WEFT_ERR_RANGE, "weft_sample: %lld tokens after a prompt of %lld",
                           (long long)spec->n_tokens, (long long)n_prompt);
-    if (!(spec->temperature >= 0 && isfinite(spec->temperature)))
-        return weft_error(WEFT_ERR_RANGE, "weft_sample: a temperature of %g is not in [0, inf)",
-                          spec->temperature);
-    if (spec->top_k < 0 || spec->context < 0)
-        return weft_error(WEFT_ERR_RANGE, "weft_sample: top_k %lld and context %lld: 0 or more",
-                          (long long)spec->top_k, (long long)spec->context);
-    return WEFT_OK;
+    if (spec->context < 0)
+        return weft_error(WEFT_ERR_RANGE, "weft_sample: a context of %lld is negative",
+                          (long long)spec->context);
+    return weft_draw_check("weft_sample", spec->temperature, spec->top_k, spec->top_p);
 }
 
 static weft_status generate(sampler *s, int64_t n_prompt, weft_hypotheses *out)
@@ -111,7 +82,7 @@ static weft_status generate(sampler *s, int64_t n_prompt, weft_hypotheses *out)
     offsets[1] = s->n - n_prompt;
     memmove(s->ids, s->ids + n_prompt, (size_t)offsets[1] * sizeof *s->ids);
     weft_hypotheses_free(out);
-    *out = (weft_hypotheses){ 1, offsets, s->ids };
+    *out = (weft_hypotheses){ .B = 1, .offsets = offsets, .ids = s->ids };
     s->ids = NULL;
     return WEFT_OK;
 }
@@ -130,7 +101,7 @@ weft_status weft_sample(const weft_transformer *model, weft_tape *tape, const in
                   .n = n_prompt };
     if (model->config.position == WEFT_POSITION_LEARNED && s.context > model->config.max_positions)
         s.context = model->config.max_positions;
-    status = weft_reader_init(&s.reader, model, tape, 1);
+    status = weft_reader_init(&s.reader, model, tape, 1, 1, 1);
     if (!s.choices || !s.ids) status = WEFT_ERR_MEMORY;
     if (status == WEFT_OK) {
         memcpy(s.ids, prompt, (size_t)n_prompt * sizeof *s.ids);

@@ -57,9 +57,10 @@ weft_status weft_evaluate(const weft_model *model, weft_tape *tape, const weft_c
     const weft_config *config = &model->config;
     weft_hypotheses hypotheses = { 0 };
     scores s = { NULL, NULL };
+    const weft_translator translator = { &model->transformer, tape };
+    const weft_decode_spec spec = { .beam = 1, .max_length = config->train.max_decode_length };
     weft_status status =
-        weft_greedy_corpus(&model->transformer, tape, corpus, config->train.batch_tokens,
-                           config->train.max_decode_length, &hypotheses);
+        weft_decode_corpus(&translator, 1, corpus, config->train.batch_tokens, &spec, &hypotheses);
     if (status == WEFT_OK)
         status = weft_metric_new(WEFT_METRIC_EXACT, 1, config->data.lowercase, &s.exact);
     if (status == WEFT_OK)

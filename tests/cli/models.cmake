@@ -30,6 +30,45 @@ expect(CODE 0 STDIN ${WORK}/source OUT "${together}" ARGS translate --model pair
 expect(CODE 0 ARGS translate --model pairs)
 expect(CODE 0 OUT_HAS "^usage: weft translate --model DIR" ARGS translate --help)
 
+# ---- beam, n-best, drawing, several models: alone as together, streamed as not
+foreach(options "--beam;4" "--beam;3;--penalty;power;--length-penalty;1;--no-repeat-ngram;2"
+    "--sample;--temperature;2;--top-p;0.9;--seed;3" "--model;pairs/checkpoint.h5;--beam;2;--n-best;2")
+  execute_process(COMMAND ${WEFT} translate --model pairs ${options} --max-length 9
+    INPUT_FILE ${WORK}/source WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE together RESULT_VARIABLE code)
+  if(NOT code EQUAL 0 OR together STREQUAL "")
+    message(SEND_ERROR "weft translate ${options}: exit code ${code}:\n${together}")
+  endif()
+  expect(CODE 0 STDIN ${WORK}/source OUT "${together}" ARGS translate --model pairs ${options}
+         --max-length 9 --batch-tokens 1 --threads 2)
+  expect(CODE 0 STDIN ${WORK}/source OUT "${together}" ARGS translate --model pairs ${options}
+         --max-length 9 --stream)
+endforeach()
+if(NOT together MATCHES "^1\t-[0-9.]+\t[^\n]*\n1\t-[0-9.]+\t[^\n]*\n2\t0.000000\t\n3\t.*\n4\t[^\n]*\n4\t[^\n]*\n$")
+  message(SEND_ERROR "weft translate --n-best 2:\n${together}")
+endif()
+file(WRITE ${WORK}/prefixes "x\n\nyz\n\n")
+expect(CODE 0 STDIN ${WORK}/source OUT_HAS "^x[^\n]*\n\nyz[^\n]*\n[^\n]*\n$"
+       ARGS translate --model pairs --prefix prefixes --beam 2)
+# --stream: a line is answered before the next one comes.
+execute_process(COMMAND sh -c "mkfifo lines && $0 translate --model pairs --stream --threads 1 <lines >answers & \
+  while ! [ -p lines ]; do sleep 0.1; done; exec 3>lines; echo abc >&3; \
+  n=0; while [ $n -lt 600 ] && ! [ -s answers ]; do sleep 0.1; n=$((n + 1)); done; \
+  wc -l <answers; exec 3>&-; wait" ${WEFT}
+  WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE lines OUTPUT_STRIP_TRAILING_WHITESPACE)
+if(NOT lines EQUAL 1)
+  message(SEND_ERROR "weft translate --stream: ${lines} lines after the first one")
+endif()
+
+# ---- logprob: a line a pair; the score of what was said is what it gives
+file(WRITE ${WORK}/two.tsv "abc\txyz\nq\tqq\n")
+execute_process(COMMAND ${WEFT} logprob --model pairs --pairs two.tsv WORKING_DIRECTORY ${WORK}
+  OUTPUT_VARIABLE log_p RESULT_VARIABLE code)
+if(NOT code EQUAL 0 OR NOT log_p MATCHES "^-[0-9.]+\t4\n-[0-9.]+\t3\n$")
+  message(SEND_ERROR "weft logprob: exit code ${code}:\n${log_p}")
+endif()
+expect(CODE 0 OUT "${log_p}" ARGS logprob --model pairs --pairs two.tsv --batch-tokens 1 --threads 2)
+expect(CODE 0 OUT_HAS "^usage: weft logprob --model DIR" ARGS logprob --help)
+
 # ---- generate: the prompt first; equal seeds give equal texts
 execute_process(COMMAND ${WEFT} generate --model text_model --prompt "the " --tokens 50 --seed 7
   WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE text RESULT_VARIABLE code)
@@ -43,6 +82,7 @@ execute_process(COMMAND ${WEFT} generate --model text_model --prompt "the " --to
 if(other STREQUAL text)
   message(SEND_ERROR "weft generate: another seed gave the same text")
 endif()
+expect(CODE 0 OUT_HAS "^the ...." ARGS generate --model text_model --prompt "the " --top-p 0.5)
 expect(CODE 0 OUT "the \n" ARGS generate --model text_model --prompt "the " --tokens 0)
 expect(CODE 0 OUT_HAS "..." ARGS generate --model text_model --temperature 0 --top-k 3)
 
@@ -52,6 +92,24 @@ expect(CODE 0 ARGS inspect pairs
 expect(CODE 0 ARGS inspect pairs/checkpoint.h5 OUT_HAS "^pairs/checkpoint.h5\n")
 
 # ---- mistakes: one sentence, exit code 2
+expect(CODE 2 ARGS logprob --model pairs ERR "weft logprob: --model DIR and --pairs FILE are needed\n")
+expect(CODE 2 ARGS logprob --model pairs --pairs nofile ERR_HAS "^weft logprob: nofile: No such file[^\n]*\n$")
+expect(CODE 2 ARGS translate --model pairs --beam 0 ERR_HAS "--beam 0.*\n")
+expect(CODE 2 ARGS translate --model pairs --beam 2 --n-best 3
+       ERR "weft translate: --n-best 3 needs a --beam of at least as many\n")
+expect(CODE 2 ARGS translate --model pairs --top-p 0.5
+       ERR "weft translate: --temperature, --top-k and --top-p need --sample\n")
+expect(CODE 2 ARGS translate --model pairs --penalty fair ERR_HAS "one of gnmt.power.word is needed")
+expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --prefix prefixes --max-length 1
+       ERR "weft translate: sentence 3: its prefix has 2 tokens, a hypothesis at most 1\n")
+expect(CODE 2 STDIN ${WORK}/text ARGS translate --model pairs --prefix prefixes
+       ERR "weft translate: line counts differ: there are more sentences than prefixes\n")
+expect(CODE 2 ARGS translate --model pairs --prefix prefixes
+       ERR "weft translate: line counts differ: there are more prefixes than sentences\n")
+expect(CODE 0 OUT_HAS "held-out exact match: " ERR_HAS "exact match" ARGS train --task add --out sums
+       --set data.train_size=200 --set data.valid_size=20 --set train.target_exact=0 ${tiny})
+expect(CODE 2 ARGS translate --model pairs --model sums
+       ERR "weft translate: pairs and sums have different source vocabularies: they cannot translate together\n")
 expect(CODE 2 ARGS translate ERR "weft translate: a model is needed: --model DIR\n")
 expect(CODE 2 ARGS generate ERR "weft generate: a model is needed: --model DIR\n")
 expect(CODE 2 ARGS inspect ERR "weft inspect: one file or folder is needed\n")
