@@ -206,27 +206,27 @@ static bool starts_with(const char *token, size_t n_bytes, const char *mark)
     return n_bytes >= MARK_BYTES && memcmp(token, mark, MARK_BYTES) == 0;
 }
 
-/* Copy a token without its marks, undoing the escapes. */
+/* Copy a token without its marks, undoing the escapes. Within a token, where a model may put a mark
+ * though no text does, it touches both sides anyway. */
 static void join_punct(const char *token, size_t n_bytes, bool *glued, char *out, size_t *n_out)
 {
-    bool touch_left = *glued, touch_right = false;
-    if (starts_with(token, n_bytes, joiner)) {
-        touch_left = true;
-        token += MARK_BYTES;
-        n_bytes -= MARK_BYTES;
-    }
-    if (n_bytes >= MARK_BYTES && starts_with(token + n_bytes - MARK_BYTES, MARK_BYTES, joiner)) {
-        touch_right = true;
-        n_bytes -= MARK_BYTES;
-    }
+    const bool touch_left = *glued || starts_with(token, n_bytes, joiner);
     if (!touch_left) out[(*n_out)++] = ' ';
-    const bool escaped = n_bytes == MARK_BYTES + 1 && starts_with(token, n_bytes, escape);
-    if (escaped) {
-        put(out, n_out, token[MARK_BYTES] == '1' ? joiner : escape, MARK_BYTES);
-    } else {
-        put(out, n_out, token, n_bytes);
+    *glued = false;
+    for (size_t i = 0, n; i < n_bytes; i += n) {
+        const char *at = token + i;
+        const size_t left = n_bytes - i;
+        *glued = starts_with(at, left, joiner);
+        n = *glued ? MARK_BYTES : 1;
+        if (*glued) continue;
+        if (starts_with(at, left, escape) && left > MARK_BYTES &&
+            (at[MARK_BYTES] == '0' || at[MARK_BYTES] == '1')) {
+            put(out, n_out, at[MARK_BYTES] == '1' ? joiner : escape, MARK_BYTES);
+            n = MARK_BYTES + 1;
+        } else {
+            put(out, n_out, at, 1);
+        }
     }
-    *glued = touch_right;
 }
 
 void weft_token_join(weft_tokens_kind kind, const char *token, size_t n_bytes, bool *glued,

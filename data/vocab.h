@@ -23,6 +23,7 @@ enum { WEFT_UNK = 0, WEFT_BOS = 1, WEFT_EOS = 2, WEFT_N_SPECIALS = 3 }; /* <unk>
  * one; words carry no mark, so that "net" is the same token everywhere. U+FFED in the text itself
  * is written U+FFEE 1, and U+FFEE is written U+FFEE 0. Detokenising gives the text back exactly,
  * but for runs of white space, which become one space, and those at the ends, which are dropped.
+ * A joiner within a token, which no text gives but a model may, is dropped.
  *
  * WEFT_TOKENS_CHARS: code points, white space included; the exact inverse. */
 typedef enum weft_tokens_kind {

@@ -486,6 +486,19 @@ START_TEST(any_ids_give_text)
     DECODED("ab", ab);
     weft_vocab_free(vocab);
     weft_bpe_free(bpe);
+
+    /* Marks of punctuation at places where no text has them are not seen. */
+    bpe = codes_of("#version: 0.2\n\xEF\xBF\xAD .</w>\n\xEF\xBF\xAD \xEF\xBF\xAD</w>\n");
+    const weft_vocab_spec punct = { .tokens = WEFT_TOKENS_PUNCT, .bpe = bpe };
+    vocab = vocab_of(punct, "abc. a");
+    const int32_t a = weft_vocab_id(vocab, "a"), a_goes_on = weft_vocab_id(vocab, "a@@"),
+                  dot = weft_vocab_id(vocab, "\xEF\xBF\xAD.");
+    ck_assert(a != WEFT_UNK && a_goes_on != WEFT_UNK && dot != WEFT_UNK);
+    DECODED("a. a", a, dot, a);
+    DECODED("aa. a", a_goes_on, a_goes_on, dot, a);
+    DECODED("aa", a, byte + 0xEF, byte + 0xBF, byte + 0xAD, byte + ' ', byte + 'a');
+    weft_vocab_free(vocab);
+    weft_bpe_free(bpe);
 }
 END_TEST
 
