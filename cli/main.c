@@ -4,7 +4,9 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const weft_cli_subcommand subcommands[] = {
     { "train", weft_cli_train, "train a model, or go on with a run" },
@@ -40,8 +42,24 @@ static int run(int argc, char **argv)
                              sizeof subcommands / sizeof *subcommands, subcommands, argc, argv);
 }
 
+/* How long gcc's OpenMP spins before a thread that waits gives up its processor is read from the
+ * environment as the library is loaded, before main. By default it is milliseconds: fine on an idle
+ * machine, but where another process runs beside weft a step was seen to take ten times as long.
+ * A thousand turns, some microseconds, cost an idle machine nothing. So begin
+ * anew with that, unless the user has said how to wait. */
+static void wait_briefly(char **argv)
+{
+    if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
+    char self[4096]; /* by its own name: a process named "exe" would puzzle who looks for it */
+    const ssize_t n = readlink("/proc/self/exe", self, sizeof self);
+    if (n <= 0 || (size_t)n == sizeof self || setenv("GOMP_SPINCOUNT", "1000", 1) != 0) return;
+    self[n] = '\0';
+    (void)execv(self, argv);
+}
+
 int main(int argc, char **argv)
 {
+    wait_briefly(argv); /* where it cannot, nothing but speed is lost */
     /* A limit on the size of files (ulimit -f) must become a failed write and its sentence; unless
      * ignored, the signal ends the process in the middle of a save. */
     signal(SIGXFSZ, SIG_IGN);

@@ -170,17 +170,13 @@ static void show(const char *source, const char *reference, const char *hypothes
 }
 
 /* Translate what was held out, with the model that `weft translate` would load. */
-static weft_status test(const weft_config *config, const char *dir, weft_validation *result)
+static weft_status test(weft_corpus *corpus, const char *dir, weft_validation *result)
 {
     enum { N_SHOWN = 8 };
-    weft_corpus *corpus = NULL;
     weft_model *model = NULL;
     weft_tape *tape = NULL;
     *result = (weft_validation){ 0 };
-    if (config->model.kind == WEFT_CONFIG_DECODER_ONLY) return WEFT_OK;
-    weft_status status = weft_dataset_read(config, WEFT_PART_TEST, &corpus);
-    if (status != WEFT_OK || !corpus) return status;
-    status = weft_model_load(dir, &model);
+    weft_status status = weft_model_load(dir, &model);
     if (status == WEFT_OK)
         status = weft_corpus_encode(corpus, model->source_vocab, model->target_vocab);
     if (status == WEFT_OK && (tape = weft_tape_new(WEFT_NO_GRAD)) == NULL) status = WEFT_ERR_MEMORY;
@@ -192,14 +188,14 @@ static weft_status test(const weft_config *config, const char *dir, weft_validat
     }
     weft_tape_free(tape);
     weft_model_free(model);
-    weft_corpus_free(corpus);
     return status;
 }
 
-static weft_status report(const weft_config *config, const char *dir, int *exit_code)
+static weft_status report(const weft_config *config, weft_corpus *corpus, const char *dir,
+                          int *exit_code)
 {
     weft_validation result;
-    const weft_status status = test(config, dir, &result);
+    const weft_status status = test(corpus, dir, &result);
     if (status != WEFT_OK || result.sentences == 0) return status;
     const double exact = 100.0 * (double)result.n_exact / (double)result.sentences;
     if (config->data.task[0] == '\0') printf("BLEU: %.2f\n", result.bleu);
@@ -211,8 +207,8 @@ static weft_status report(const weft_config *config, const char *dir, int *exit_
 
 /* ---- the command -------------------------------------------------------------------------------- */
 
-static weft_status train_into(weft_trainer *trainer, const arguments *args, const char *dir,
-                              int *exit_code)
+static weft_status train_into(weft_trainer *trainer, weft_corpus *test_corpus,
+                              const arguments *args, const char *dir, int *exit_code)
 {
     FILE *log = NULL;
     weft_train_end end = WEFT_TRAIN_UPDATES;
@@ -240,7 +236,8 @@ static weft_status train_into(weft_trainer *trainer, const arguments *args, cons
         *exit_code = signal_seen == SIGTERM ? WEFT_EXIT_TERMINATE : WEFT_EXIT_INTERRUPT;
         return WEFT_OK;
     }
-    return report(config, dir, exit_code);
+    if (!test_corpus) return WEFT_OK;
+    return report(config, test_corpus, dir, exit_code);
 }
 
 static weft_status train(const arguments *args, int *exit_code)
@@ -248,6 +245,7 @@ static weft_status train(const arguments *args, int *exit_code)
     char dir[PATH_BYTES], path[PATH_BYTES];
     weft_config config;
     weft_trainer *trainer = NULL;
+    weft_corpus *test_corpus = NULL;
     weft_status status = weft_threads_set((int)args->threads);
     if (status == WEFT_OK) status = read_config(args, &config);
     if (status != WEFT_OK) return status;
@@ -264,7 +262,11 @@ static weft_status train(const arguments *args, int *exit_code)
         status = check_new(dir);
         if (status == WEFT_OK) status = weft_trainer_new(&config, &trainer);
     }
-    if (status == WEFT_OK) status = train_into(trainer, args, dir, exit_code);
+    /* Before the training: a test text that cannot be read is not to be found out after it. */
+    if (status == WEFT_OK && config.model.kind == WEFT_CONFIG_ENCODER_DECODER)
+        status = weft_dataset_read(&config, WEFT_PART_TEST, &test_corpus);
+    if (status == WEFT_OK) status = train_into(trainer, test_corpus, args, dir, exit_code);
+    weft_corpus_free(test_corpus);
     weft_trainer_free(trainer);
     return status;
 }

@@ -179,12 +179,12 @@ static weft_status set_init(hash_set *set, int64_t n)
 /* Draws without a new example after which the space counts as exhausted. */
 enum { PATIENCE = 200 };
 
-static weft_status visit_distinct(const weft_task *task, uint64_t seed, int64_t n, hash_set *seen,
-                                  weft_task_visitor *visit, void *user)
+static weft_status visit_distinct(const weft_task *task, uint64_t seed, int64_t first, int64_t end,
+                                  hash_set *seen, weft_task_visitor *visit, void *user)
 {
     char source[WEFT_TASK_LINE_BYTES], target[WEFT_TASK_LINE_BYTES];
     int64_t index = 0;
-    for (int64_t found = 0; found < n; found++) {
+    for (int64_t found = 0; found < end; found++) {
         int n_repeats = 0;
         bool is_new = false;
         while (!is_new) {
@@ -196,20 +196,20 @@ static weft_status visit_distinct(const weft_task *task, uint64_t seed, int64_t 
                 return weft_error(WEFT_ERR_RANGE,
                                   "task %s: asked for %lld distinct held-out examples, found %lld "
                                   "and then nothing new in %d draws",
-                                  task->name, (long long)n, (long long)found, PATIENCE);
+                                  task->name, (long long)end, (long long)found, PATIENCE);
             }
         }
-        const weft_status status = visit(source, target, user);
+        const weft_status status = found < first ? WEFT_OK : visit(source, target, user);
         if (status != WEFT_OK) return status;
     }
     return WEFT_OK;
 }
 
-static weft_status visit_all(const weft_task *task, uint64_t seed, int64_t n,
+static weft_status visit_all(const weft_task *task, uint64_t seed, int64_t first, int64_t end,
                              weft_task_visitor *visit, void *user)
 {
     char source[WEFT_TASK_LINE_BYTES], target[WEFT_TASK_LINE_BYTES];
-    for (int64_t index = 0; index < n; index++) {
+    for (int64_t index = first; index < end; index++) {
         weft_status status = weft_task_example(task, seed, index, false, source, sizeof source,
                                                target, sizeof target);
         if (status == WEFT_OK) status = visit(source, target, user);
@@ -218,18 +218,18 @@ static weft_status visit_all(const weft_task *task, uint64_t seed, int64_t n,
     return WEFT_OK;
 }
 
-weft_status weft_task_visit(const weft_task *task, uint64_t seed, int64_t n, bool held_out,
-                            weft_task_visitor *visit, void *user)
+weft_status weft_task_visit(const weft_task *task, uint64_t seed, int64_t first, int64_t n,
+                            bool held_out, weft_task_visitor *visit, void *user)
 {
-    if (n < 0) {
-        return weft_error(WEFT_ERR_RANGE, "task %s: %lld examples asked for", task->name,
-                          (long long)n);
+    if (first < 0 || n < 0 || n > INT64_MAX - first) {
+        return weft_error(WEFT_ERR_RANGE, "task %s: %lld examples asked for, from the %lld-th",
+                          task->name, (long long)n, (long long)first);
     }
-    if (!held_out) return visit_all(task, seed, n, visit, user);
+    if (!held_out) return visit_all(task, seed, first, first + n, visit, user);
     hash_set seen;
-    weft_status status = set_init(&seen, n);
+    weft_status status = set_init(&seen, first + n);
     if (status != WEFT_OK) return status;
-    status = visit_distinct(task, seed, n, &seen, visit, user);
+    status = visit_distinct(task, seed, first, first + n, &seen, visit, user);
     weft_free(seen.places);
     return status;
 }
@@ -239,8 +239,8 @@ static weft_status add_to_corpus(const char *source, const char *target, void *c
     return weft_corpus_add(corpus, source, target);
 }
 
-weft_status weft_task_corpus(const weft_task *task, uint64_t seed, int64_t n, bool held_out,
-                             weft_corpus *corpus)
+weft_status weft_task_corpus(const weft_task *task, uint64_t seed, int64_t first, int64_t n,
+                             bool held_out, weft_corpus *corpus)
 {
-    return weft_task_visit(task, seed, n, held_out, add_to_corpus, corpus);
+    return weft_task_visit(task, seed, first, n, held_out, add_to_corpus, corpus);
 }

@@ -58,16 +58,17 @@ weft_status weft_task_example(const weft_task *task, uint64_t seed, int64_t inde
 /** Called with one example; a status other than WEFT_OK ends the walk and is returned by it. */
 typedef weft_status weft_task_visitor(const char *source, const char *target, void *user);
 
-/** Give the first n examples of a stream to `visit`, in order; of the held-out stream the first n
- *  whose sources differ from one another.
- *  Errors: WEFT_ERR_RANGE (n < 0, or more distinct held-out examples asked for than were found),
- *  WEFT_ERR_MEMORY, and whatever `visit` returns. */
-weft_status weft_task_visit(const weft_task *task, uint64_t seed, int64_t n, bool held_out,
-                            weft_task_visitor *visit, void *user) WEFT_MUST_CHECK;
+/** Give n examples of a stream, from the first-th (counted from 0), to `visit`, in order. The
+ *  held-out stream is taken without repeats: the sources of all its examples differ from one another,
+ *  so that those from 0 and those from n share none.
+ *  Errors: WEFT_ERR_RANGE (first < 0, n < 0, or more distinct held-out examples asked for than were
+ *  found), WEFT_ERR_MEMORY, and whatever `visit` returns. */
+weft_status weft_task_visit(const weft_task *task, uint64_t seed, int64_t first, int64_t n,
+                            bool held_out, weft_task_visitor *visit, void *user) WEFT_MUST_CHECK;
 
-/** Append the first n examples of a stream to a corpus, as weft_task_visit gives them. The
- *  vocabulary for them: weft_task's `tokens`. */
-weft_status weft_task_corpus(const weft_task *task, uint64_t seed, int64_t n, bool held_out,
-                             weft_corpus *corpus) WEFT_MUST_CHECK;
+/** Append n examples of a stream to a corpus, as weft_task_visit gives them. The vocabulary for
+ *  them: weft_task's `tokens`. */
+weft_status weft_task_corpus(const weft_task *task, uint64_t seed, int64_t first, int64_t n,
+                             bool held_out, weft_corpus *corpus) WEFT_MUST_CHECK;
 
 #endif

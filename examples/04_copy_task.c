@@ -34,7 +34,7 @@ static void *expect_made(void *object)
 static weft_corpus *make_corpus(const weft_task *task, int64_t n, bool held_out)
 {
     weft_corpus *corpus = expect_made(weft_corpus_new());
-    expect_ok(weft_task_corpus(task, 1, n, held_out, corpus));
+    expect_ok(weft_task_corpus(task, 1, 0, n, held_out, corpus));
     return corpus;
 }
 

@@ -71,12 +71,13 @@ START_TEST(held_out_examples_are_distinct_and_never_in_training)
     table train = table_new(), held_out = table_new();
     stream s = { &train, &held_out, 0 };
     for (uint64_t seed = 1; seed <= 2; seed++) {
-        ck_assert_int_eq(weft_task_visit(task, seed, N_TRAIN / 2, false, note_train, &s), WEFT_OK);
+        ck_assert_int_eq(weft_task_visit(task, seed, 0, N_TRAIN / 2, false, note_train, &s),
+                         WEFT_OK);
     }
     ck_assert_int_eq(s.n_seen, N_TRAIN);
     ck_assert_int_gt(train.n, N_TRAIN / 2);
     s.n_seen = 0;
-    ck_assert_int_eq(weft_task_visit(task, 3, N_HELD_OUT, true, note_held_out, &s), WEFT_OK);
+    ck_assert_int_eq(weft_task_visit(task, 3, 0, N_HELD_OUT, true, note_held_out, &s), WEFT_OK);
     ck_assert_int_eq(s.n_seen, N_HELD_OUT);
     table_free(&train);
     table_free(&held_out);
@@ -210,16 +211,22 @@ START_TEST(walks_end_early_and_fail_cleanly)
     const weft_task *task = weft_task_find("copy");
     for (int held_out = 0; held_out < 2; held_out++) {
         int n = 0;
-        ck_assert_int_eq(weft_task_visit(task, 1, 9, held_out, stop_at_third, &n), WEFT_ERR_IO);
+        ck_assert_int_eq(weft_task_visit(task, 1, 0, 9, held_out, stop_at_third, &n), WEFT_ERR_IO);
         ck_assert_int_eq(n, 3);
-        ck_assert_int_eq(weft_task_visit(task, 1, -1, held_out, stop_at_third, &n), WEFT_ERR_RANGE);
-        ck_assert_int_eq(weft_task_visit(task, 1, 0, held_out, stop_at_third, &n), WEFT_OK);
+        ck_assert_int_eq(weft_task_visit(task, 1, 0, -1, held_out, stop_at_third, &n),
+                         WEFT_ERR_RANGE);
+        ck_assert_int_eq(weft_task_visit(task, 1, -1, 9, held_out, stop_at_third, &n),
+                         WEFT_ERR_RANGE);
+        ck_assert_int_eq(weft_task_visit(task, 1, INT64_MAX, 1, held_out, stop_at_third, &n),
+                         WEFT_ERR_RANGE);
+        ck_assert_int_eq(weft_task_visit(task, 1, 0, 0, held_out, stop_at_third, &n), WEFT_OK);
         ck_assert_int_eq(n, 3);
     }
     int n = 0;
-    ck_assert_int_eq(weft_task_visit(task, 1, INT64_MAX, true, stop_at_third, &n), WEFT_ERR_MEMORY);
+    ck_assert_int_eq(weft_task_visit(task, 1, 0, INT64_MAX, true, stop_at_third, &n),
+                     WEFT_ERR_MEMORY);
     weft_alloc_fail_at(1, false);
-    ck_assert_int_eq(weft_task_visit(task, 1, 9, true, stop_at_third, &n), WEFT_ERR_MEMORY);
+    ck_assert_int_eq(weft_task_visit(task, 1, 0, 9, true, stop_at_third, &n), WEFT_ERR_MEMORY);
     weft_alloc_fail_at(0, false);
     ck_assert_int_eq(n, 0);
 }
@@ -234,7 +241,7 @@ static weft_status ignore(const char *source, const char *target, void *user)
 /* add has about 49,000 unordered held-out sums, twice as many sources: not a million. */
 START_TEST(a_space_that_is_exhausted_is_an_error)
 {
-    ck_assert_int_eq(weft_task_visit(weft_task_find("add"), 1, 1000000, true, ignore, NULL),
+    ck_assert_int_eq(weft_task_visit(weft_task_find("add"), 1, 0, 1000000, true, ignore, NULL),
                      WEFT_ERR_RANGE);
     ck_assert_ptr_nonnull(strstr(weft_message(), "asked for 1000000 distinct held-out examples"));
 }
@@ -245,12 +252,34 @@ START_TEST(a_corpus_is_filled_and_its_words_are_the_tokens)
     const weft_task *task = weft_task_find("phrases");
     char source[WEFT_TASK_LINE_BYTES], target[WEFT_TASK_LINE_BYTES];
     weft_corpus *corpus = weft_corpus_new();
-    ck_assert_int_eq(weft_task_corpus(task, 4, 50, false, corpus), WEFT_OK);
+    ck_assert_int_eq(weft_task_corpus(task, 4, 0, 50, false, corpus), WEFT_OK);
     ck_assert_int_eq(weft_corpus_size(corpus), 50);
     example(task, 4, 49, false, source, target);
     ck_assert_str_eq(weft_corpus_text(corpus, WEFT_SOURCE, 49), source);
     ck_assert_str_eq(weft_corpus_text(corpus, WEFT_TARGET, 49), target);
     weft_corpus_free(corpus);
+}
+END_TEST
+
+/* Short sources repeat in a stream; in the held-out one, which is cut into parts, none does. */
+START_TEST(parts_of_a_stream_meet_end_to_end_and_share_nothing)
+{
+    enum { N = 400 };
+    for (int held_out = 0; held_out < 2; held_out++) {
+        weft_corpus *whole = weft_corpus_new(), *parts = weft_corpus_new();
+        const weft_task *task = weft_task_find("sort");
+        ck_assert_int_eq(weft_task_corpus(task, 2, 0, 2 * N, held_out, whole), WEFT_OK);
+        ck_assert_int_eq(weft_task_corpus(task, 2, 0, N, held_out, parts), WEFT_OK);
+        ck_assert_int_eq(weft_task_corpus(task, 2, N, N, held_out, parts), WEFT_OK);
+        for (int i = 0; i < 2 * N; i++) {
+            const char *source = weft_corpus_text(parts, WEFT_SOURCE, i);
+            ck_assert_str_eq(source, weft_corpus_text(whole, WEFT_SOURCE, i));
+            for (int j = 0; held_out && j < i; j++)
+                ck_assert_str_ne(source, weft_corpus_text(parts, WEFT_SOURCE, j));
+        }
+        weft_corpus_free(whole);
+        weft_corpus_free(parts);
+    }
 }
 END_TEST
 
@@ -261,6 +290,7 @@ int main(void)
     tcase_set_timeout(streams, 60);
     tcase_add_test(streams, examples_are_a_function_of_their_arguments);
     tcase_add_loop_test(streams, held_out_examples_are_distinct_and_never_in_training, 0, 5);
+    tcase_add_test(streams, parts_of_a_stream_meet_end_to_end_and_share_nothing);
     tcase_add_test(streams, a_corpus_is_filled_and_its_words_are_the_tokens);
     suite_add_tcase(suite, streams);
 

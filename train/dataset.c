@@ -13,7 +13,8 @@ static weft_status read_task(const weft_config *config, weft_part part, weft_cor
                           task->name);
     const bool held_out = part != WEFT_PART_TRAIN;
     const int64_t n = held_out ? config->data.valid_size : config->data.train_size;
-    return weft_task_corpus(task, (uint64_t)config->train.seed, n, held_out, corpus);
+    const int64_t first = part == WEFT_PART_TEST ? config->data.valid_size : 0;
+    return weft_task_corpus(task, (uint64_t)config->train.seed, first, n, held_out, corpus);
 }
 
 static weft_status read_files(const weft_config *config, const char *path, weft_corpus *corpus)

@@ -8,8 +8,9 @@
 typedef enum weft_part { WEFT_PART_TRAIN, WEFT_PART_VALID, WEFT_PART_TEST } weft_part;
 
 /** Read one part, not encoded: files (pairs; for a decoder-only model running text), or examples of
- *  the task. A task has no part of its own for the test: it is that of validation, held out from
- *  training. *corpus = NULL where the configuration names none. Errors name file and line. */
+ *  the task. A task's validation and test have data.valid_size examples each, held out from training
+ *  and from each other. *corpus = NULL where the configuration names none. Errors name file and
+ *  line. */
 weft_status weft_dataset_read(const weft_config *config, weft_part part,
                               weft_corpus **corpus) WEFT_MUST_CHECK;
 
