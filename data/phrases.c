@@ -462,7 +462,7 @@ static void draw_there_is(weft_dice *dice, weft_sentence *sentence)
     draw_location(dice, clause, (np_rules){ .definite = true });
 }
 
-bool weft_phrases_draw(weft_dice *dice, weft_line *source, weft_line *target)
+static weft_sentence draw_sentence(weft_dice *dice)
 {
     static const int percent[] = { 66, 12, 6, 6, 6, 2, 2 };
     weft_sentence sentence = { .shape = (weft_shape)weighted(dice, 7, percent) };
@@ -488,7 +488,28 @@ bool weft_phrases_draw(weft_dice *dice, weft_line *source, weft_line *target)
         first->time.kind = DATE;
         break;
     }
-    weft_say_english(source, &sentence);
+    return sentence;
+}
+
+static int n_words(const char *line)
+{
+    int n = 1;
+    for (const char *c = line; *c; c++) n += *c == ' ';
+    return n;
+}
+
+/* Sentences of more words are so rare that what one would learn of them is their length. */
+enum { MOST_WORDS = 18 };
+
+bool weft_phrases_draw(weft_dice *dice, weft_line *source, weft_line *target)
+{
+    const weft_line empty = *source;
+    weft_sentence sentence;
+    do {
+        *source = empty;
+        sentence = draw_sentence(dice);
+        weft_say_english(source, &sentence);
+    } while (source->room_bytes > 0 && n_words(source->text) > MOST_WORDS);
     weft_say_german(target, &sentence);
-    return clause_held_out(first) || clause_held_out(second);
+    return clause_held_out(&sentence.first) || clause_held_out(&sentence.second);
 }

@@ -12,8 +12,8 @@
  *            or two symbols and sums of two digits always belong to training (there are too few of
  *            them to spare any); a + b and b + a lie on the same side.
  *   phrases  an English sentence -> German, by a grammar written for weft (phrases_internal.h).
- *            Tokens are what lies between spaces. Held out are whole COMBINATIONS, about a tenth
- *            of all pairs
+ *            Tokens are what lies between spaces, at most 18 in a source. Held out are whole
+ *            COMBINATIONS, about a tenth of all pairs
  *              (adjective, noun)  the noun it stands before, or of which it is said ("is old")
  *              (verb, noun)       the noun that heads the verb's accusative object or, for a verb
  *                                 without one, its dative object
