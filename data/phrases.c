@@ -498,18 +498,21 @@ static int n_words(const char *line)
     return n;
 }
 
-/* Sentences of more words are so rare that what one would learn of them is their length. */
-enum { MOST_WORDS = 18 };
+/* Held-out sentences test combinations, not lengths: none is as long as the longest of training, which
+ * are too rare there to be learnt well. */
+enum { MOST_WORDS_HELD_OUT = 16 };
 
 bool weft_phrases_draw(weft_dice *dice, weft_line *source, weft_line *target)
 {
     const weft_line empty = *source;
     weft_sentence sentence;
+    bool held_out;
     do {
         *source = empty;
         sentence = draw_sentence(dice);
         weft_say_english(source, &sentence);
-    } while (source->room_bytes > 0 && n_words(source->text) > MOST_WORDS);
+        held_out = clause_held_out(&sentence.first) || clause_held_out(&sentence.second);
+    } while (held_out && !source->full && n_words(source->text) > MOST_WORDS_HELD_OUT);
     weft_say_german(target, &sentence);
-    return clause_held_out(&sentence.first) || clause_held_out(&sentence.second);
+    return held_out;
 }

@@ -12,17 +12,19 @@
  *            or two symbols and sums of two digits always belong to training (there are too few of
  *            them to spare any); a + b and b + a lie on the same side.
  *   phrases  an English sentence -> German, by a grammar written for weft (phrases_internal.h).
- *            Tokens are what lies between spaces, at most 18 in a source. Held out are whole
- *            COMBINATIONS, about a tenth of all pairs
+ *            Tokens are what lies between spaces. Held out are whole COMBINATIONS, about a tenth
+ *            of all pairs
  *              (adjective, noun)  the noun it stands before, or of which it is said ("is old")
  *              (verb, noun)       the noun that heads the verb's accusative object or, for a verb
  *                                 without one, its dative object
  *              (number, noun)     "twenty-three books"
  *              (day, month)       "the third of May"
  *            and no held-out pair occurs in any training sentence, in any case, number or tense,
- *            while every held-out sentence contains at least one. A pair (i, j) of places in the
- *            lexicon is held out when (3 i + 7 j) mod 10 has the value of its kind: a Latin square,
- *            so every word keeps nine tenths of its partners in training. */
+ *            while every held-out sentence contains at least one and has at most 16 tokens (those of
+ *            training have up to 30: the test is one of combinations, not of lengths). A pair
+ *            (i, j) of places in the lexicon is held out when (3 i + 7 j) mod 10 has the value of
+ *            its kind: a Latin square, so every word keeps nine tenths of its partners in
+ *            training. */
 #ifndef WEFT_DATA_TASKS_H
 #define WEFT_DATA_TASKS_H
 

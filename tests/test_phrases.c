@@ -569,13 +569,14 @@ START_TEST(sentences_are_short_and_well_formed)
     char source[WEFT_TASK_LINE_BYTES], target[WEFT_TASK_LINE_BYTES];
     int n_short = 0;
     for (int64_t i = 0; i < 20000; i++) {
-        example(task, 1, i, i % 2 == 1, source, target);
+        const bool held_out = i % 2 == 1;
+        example(task, 1, i, held_out, source, target);
         for (int side = 0; side < 2; side++) {
             const char *line = side == 0 ? source : target;
             int n_words = 1;
             for (const char *c = line; *c; c++) n_words += *c == ' ';
             ck_assert_int_ge(n_words, 3);
-            ck_assert_int_le(n_words, side == 0 ? 18 : 24);
+            ck_assert_int_le(n_words, !held_out ? 40 : side == 0 ? 16 : 24);
             n_short += n_words <= 12;
             ck_assert_ptr_null(strstr(line, "  "));
             ck_assert(line[0] != ' ' && strlen(line) < 400);
