@@ -75,7 +75,8 @@ static const key keys[] = {
     { "data.train_size", INTEGER, AT(data, train_size), "100000", "[1, 1000000000]", 0,
       "instances of a generated task for training" },
     { "data.valid_size", INTEGER, AT(data, valid_size), "500", "[1, 10000000]", 0,
-      "held-out instances of a generated task" },
+      "held-out instances of a generated task for the validation, and as many others for the "
+      "test" },
 
     { "model.kind", CHOICE, AT(model, kind), "encoder-decoder", "encoder-decoder|decoder-only",
       WEFT_CONFIG_ENCODER_DECODER, "translation, or running text" },
