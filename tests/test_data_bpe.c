@@ -415,6 +415,54 @@ START_TEST(pieces_without_ids_are_cut_again)
 }
 END_TEST
 
+/* The tokens of a text as subword-nmt writes them, or with "<0xAB>" for bytes. */
+static void tokens_of(const weft_vocab *vocab, const char *text, char *tokens, size_t room)
+{
+    int32_t *ids;
+    int64_t n;
+    ck_assert_int_eq(weft_vocab_encode(vocab, text, &ids, &n), WEFT_OK);
+    tokens[0] = '\0';
+    for (int64_t i = 0; i < n; i++) {
+        append(tokens, room, i > 0 ? " " : "");
+        append(tokens, room, weft_vocab_token(vocab, ids[i]));
+    }
+    weft_free(ids);
+}
+
+/* Line by line but for those with rare characters, which subword-nmt leaves unknown. */
+START_TEST(rare_pieces_as_subword_nmt_cuts_them)
+{
+    weft_bpe *bpe;
+    weft_lines *text, *want;
+    const char *line, *filtered;
+    ck_assert_int_eq(weft_bpe_read(golden_path("prose", "codes"), &bpe), WEFT_OK);
+    weft_vocab *vocab = vocab_of((weft_vocab_spec){ .bpe = bpe, .min_count = 2 },
+                                 read_whole(golden_path("prose", "text")));
+    ck_assert_int_eq(weft_lines_open(golden_path("prose", "text"), &text), WEFT_OK);
+    ck_assert_int_eq(weft_lines_open(golden_path("prose", "filtered"), &want), WEFT_OK);
+    int n_equal = 0, n_changed = 0;
+    for (;;) {
+        char tokens[1024], *plain;
+        ck_assert_int_eq(weft_lines_next(text, &line, NULL), WEFT_OK);
+        ck_assert_int_eq(weft_lines_next(want, &filtered, NULL), WEFT_OK);
+        if (!line) break;
+        tokens_of(vocab, line, tokens, sizeof tokens);
+        if (strstr(tokens, "<0x")) continue;
+        ck_assert_str_eq(tokens, filtered);
+        n_equal++;
+        ck_assert_int_eq(weft_bpe_apply(bpe, NULL, line, &plain), WEFT_OK);
+        n_changed += strcmp(plain, tokens) != 0;
+        weft_free(plain);
+    }
+    ck_assert_int_gt(n_equal, 15);
+    ck_assert_int_gt(n_changed, 5);
+    weft_lines_free(text);
+    weft_lines_free(want);
+    weft_vocab_free(vocab);
+    weft_bpe_free(bpe);
+}
+END_TEST
+
 /* What looks like a mark is text all the same. */
 START_TEST(marks_in_the_text)
 {
@@ -662,6 +710,7 @@ int main(void)
     tcase_add_checked_fixture(vocab, temp_setup, temp_teardown);
     tcase_add_test(vocab, pieces_have_ids);
     tcase_add_test(vocab, pieces_without_ids_are_cut_again);
+    tcase_add_test(vocab, rare_pieces_as_subword_nmt_cuts_them);
     tcase_add_test(vocab, marks_in_the_text);
     tcase_add_test(vocab, no_text_is_unknown);
     tcase_add_test(vocab, any_ids_give_text);

@@ -8,6 +8,7 @@ NAME.codes were learnt from a text and cut another one (.other) to NAME.cut; tes
 names the files and how they were made. prose.text and prose.other are written by hand; the rest is
 made here, from random numbers of the script's own.
 """
+import collections
 import io
 import os
 import sys
@@ -49,8 +50,8 @@ def learn(text, n, min_count=2, total=False):
     return out.getvalue()
 
 
-def cut(codes, text):
-    bpe = BPE(io.StringIO(codes))
+def cut(codes, text, vocabulary=None):
+    bpe = BPE(io.StringIO(codes), vocab=vocabulary)
     return "".join(bpe.process_line(line) for line in text.splitlines(True))
 
 
@@ -89,6 +90,10 @@ def main():
     sys.stderr = open(os.devnull, "w")
     text = read("prose.text")
     make("prose", "prose", learn(text, 300))
+    # --vocabulary with --vocabulary-threshold 2: rarer pieces are cut again.
+    counts = collections.Counter(cut(learn(text, 300), text).split())
+    frequent = {piece for piece, n in counts.items() if n >= 2}
+    write("prose.filtered", cut(learn(text, 300), text, frequent))
     make("total", "prose", learn(text, 200, total=True))
     make("rare", "prose", learn(text, 300, min_count=9))
 
