@@ -102,13 +102,23 @@ static weft_real *random_matrix(int64_t n, uint64_t site)
     return x;
 }
 
-/* Median seconds of one product after a first one that is not counted; negative without memory. */
-static double product_s(const struct bench_product *p)
+/* Whose products: weft's own, or those of BLIS (in a build without it, weft's too). */
+enum { WEFT, BLIS, N_SIDES };
+
+static void run(int side, const weft_gemm_args *args)
+{
+    if (side == WEFT || weft_gemm_library(args) != WEFT_OK) weft_gemm(args);
+}
+
+/* Median seconds of one product on each side, turn by turn, after a first one that is not counted;
+ * false without memory. */
+static bool product_s(const struct bench_product *p, double s[N_SIDES])
 {
     weft_real *A = random_matrix(p->M * p->K, 1), *B = random_matrix(p->K * p->N, 2);
     weft_real *C = random_matrix(p->M * p->N, 3);
-    double times_s[N_REPEATS], median_s = -1;
-    if (A && B && C) {
+    double times_s[N_SIDES][N_REPEATS];
+    const bool ok = A && B && C;
+    if (ok) {
         /* A gradient of weights (the only transposed A) adds to what is there. */
         const weft_gemm_args args = { .trans_a = p->trans_a,
                                       .trans_b = p->trans_b,
@@ -123,18 +133,19 @@ static double product_s(const struct bench_product *p)
                                       .beta = p->trans_a ? 1 : 0,
                                       .C = C,
                                       .ldc = p->N };
-        weft_gemm(&args);
-        for (int i = 0; i < N_REPEATS; ++i) {
-            const double start_s = weft_bench_seconds();
-            weft_gemm(&args);
-            times_s[i] = weft_bench_seconds() - start_s;
-        }
-        median_s = weft_bench_median(N_REPEATS, times_s);
+        for (int i = -1; i < N_REPEATS; ++i)
+            for (int side = 0; side < N_SIDES; ++side) {
+                const double start_s = weft_bench_seconds();
+                run(side, &args);
+                if (i >= 0) times_s[side][i] = weft_bench_seconds() - start_s;
+            }
+        for (int side = 0; side < N_SIDES; ++side)
+            s[side] = weft_bench_median(N_REPEATS, times_s[side]);
     }
     weft_free(A);
     weft_free(B);
     weft_free(C);
-    return median_s;
+    return ok;
 }
 
 static bool same_shape(const struct bench_product *a, const struct bench_product *b)
@@ -143,24 +154,26 @@ static bool same_shape(const struct bench_product *a, const struct bench_product
            a->trans_b == b->trans_b;
 }
 
-/* Times of all products of a workload into s[]; equal shapes are measured once. */
-static bool measure(const char *workload, double s[N_PRODUCTS])
+/* Seconds of all products of a workload on each side; equal shapes are measured once. */
+static bool measure(const char *workload, double s[N_PRODUCTS][N_SIDES])
 {
+    memset(s, 0, N_PRODUCTS * sizeof s[0]);
     for (int i = 0; i < N_PRODUCTS; ++i) {
-        s[i] = 0;
         if (strcmp(products[i].workload, workload) != 0) continue;
-        for (int j = 0; j < i && s[i] == 0; ++j)
-            if (s[j] > 0 && same_shape(&products[i], &products[j])) s[i] = s[j];
-        if (s[i] == 0) s[i] = product_s(&products[i]);
-        if (s[i] < 0) return false;
+        int j = 0;
+        while (j < i && !(s[j][WEFT] > 0 && same_shape(&products[i], &products[j]))) ++j;
+        if (j < i)
+            memcpy(s[i], s[j], sizeof s[i]);
+        else if (!product_s(&products[i], s[i]))
+            return false;
     }
     return true;
 }
 
-static double total_ms(const double s[N_PRODUCTS])
+static double total_ms(double s[N_PRODUCTS][N_SIDES], int side)
 {
     double sum = 0;
-    for (int i = 0; i < N_PRODUCTS; ++i) sum += 1e3 * s[i] * products[i].count;
+    for (int i = 0; i < N_PRODUCTS; ++i) sum += 1e3 * s[i][side] * products[i].count;
     return sum;
 }
 
@@ -168,42 +181,49 @@ double weft_bench_products_ms(const char *workload)
 {
     for (int i = 0; i < N_WORKLOADS; ++i) {
         if (strcmp(workloads[i], workload) != 0) continue;
-        double s[N_PRODUCTS];
-        return measure(workload, s) ? total_ms(s) : -1;
+        double s[N_PRODUCTS][N_SIDES];
+        return measure(workload, s) ? total_ms(s, BLIS) : -1;
     }
     (void)weft_error(WEFT_ERR_INPUT, "no workload named \"%s\"; there are tiny, base and gpt",
                      workload);
     return -1;
 }
 
-static void print_workload(const char *workload, const double s[N_PRODUCTS], double peak, bool json)
+static void print_product(const struct bench_product *p, const double s[N_SIDES], double peak,
+                          bool json)
+{
+    const double gflops = 2e-9 * (double)p->M * (double)p->N * (double)p->K / s[WEFT];
+    if (json)
+        printf("{\"workload\": \"%s\", \"product\": \"%s\", \"M\": %lld, \"N\": %lld, "
+               "\"K\": %lld, \"count\": %d, \"ms\": %.4f, \"gflops\": %.1f, "
+               "\"part_of_peak\": %.3f, \"blis_ms\": %.4f}\n",
+               p->workload, p->role, (long long)p->M, (long long)p->N, (long long)p->K, p->count,
+               1e3 * s[WEFT], gflops, gflops / peak, 1e3 * s[BLIS]);
+    else
+        printf("%-5s %-34s %5lld %5lld %5lld  x%-2d %9.3f ms %7.1f GFLOP/s %5.1f %% %9.3f ms\n",
+               p->workload, p->role, (long long)p->M, (long long)p->N, (long long)p->K, p->count,
+               1e3 * s[WEFT], gflops, 100 * gflops / peak, 1e3 * s[BLIS]);
+}
+
+static void print_workload(const char *workload, double s[N_PRODUCTS][N_SIDES], double peak,
+                           bool json)
 {
     double flops = 0;
     for (int i = 0; i < N_PRODUCTS; ++i) {
         const struct bench_product *p = &products[i];
         if (strcmp(p->workload, workload) != 0) continue;
-        const double flop = 2.0 * (double)p->M * (double)p->N * (double)p->K;
-        const double gflops = 1e-9 * flop / s[i];
-        flops += flop * p->count;
-        if (json)
-            printf("{\"workload\": \"%s\", \"product\": \"%s\", \"M\": %lld, \"N\": %lld, "
-                   "\"K\": %lld, \"count\": %d, \"ms\": %.4f, \"gflops\": %.1f, "
-                   "\"part_of_peak\": %.3f}\n",
-                   workload, p->role, (long long)p->M, (long long)p->N, (long long)p->K, p->count,
-                   1e3 * s[i], gflops, gflops / peak);
-        else
-            printf("%-8s %-38s %5lld %5lld %5lld  x%-2d %9.3f ms %8.1f GFLOP/s %5.1f %%\n",
-                   workload, p->role, (long long)p->M, (long long)p->N, (long long)p->K, p->count,
-                   1e3 * s[i], gflops, 100 * gflops / peak);
+        flops += 2.0 * (double)p->M * (double)p->N * (double)p->K * p->count;
+        print_product(p, s[i], peak, json);
     }
-    const double ms = total_ms(s), gflops = 1e-6 * flops / ms;
+    const double ms = total_ms(s, WEFT), gflops = 1e-6 * flops / ms;
     if (json)
-        printf("{\"workload\": \"%s\", \"gemm_ms\": %.3f, \"gflops\": %.1f, "
-               "\"part_of_peak\": %.3f}\n",
-               workload, ms, gflops, gflops / peak);
+        printf("{\"workload\": \"%s\", \"ms\": %.3f, \"gflops\": %.1f, \"part_of_peak\": %.3f, "
+               "\"gemm_ms\": %.3f}\n",
+               workload, ms, gflops, gflops / peak, total_ms(s, BLIS));
     else
-        printf("%-8s all products of a step: %.1f ms, %.1f GFLOP/s, %.1f %% of the peak\n\n",
-               workload, ms, gflops, 100 * gflops / peak);
+        printf("%-5s all products of a step: %.1f ms, %.1f GFLOP/s, %.1f %% of the peak; BLIS %.1f "
+               "ms\n\n",
+               workload, ms, gflops, 100 * gflops / peak, total_ms(s, BLIS));
 }
 
 int weft_cli_bench_gemm(int argc, char **argv)
@@ -219,7 +239,7 @@ int weft_cli_bench_gemm(int argc, char **argv)
         .name = "bench gemm",
         .synopsis = "[--threads N] [--json]",
         .summary = "Time the matrix products of one training step of three workloads, beside the\n"
-                   "processor's peak of fused multiply-adds.",
+                   "processor's peak of fused multiply-adds; last, the time that BLIS needs.",
         .options = options,
         .n_options = sizeof options / sizeof *options,
     };
@@ -236,7 +256,7 @@ int weft_cli_bench_gemm(int argc, char **argv)
         printf("gemm: %s\npeak: %.1f GFLOP/s of fused multiply-adds on %d threads\n\n",
                weft_gemm_describe(), peak, weft_threads());
     for (int i = 0; i < N_WORKLOADS; ++i) {
-        double s[N_PRODUCTS];
+        double s[N_PRODUCTS][N_SIDES];
         if (!measure(workloads[i], s)) return weft_cli_fail("bench gemm", WEFT_ERR_MEMORY);
         print_workload(workloads[i], s, peak, json);
     }

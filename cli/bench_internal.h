@@ -16,8 +16,8 @@ double weft_bench_seconds(void);
 double weft_bench_median(int64_t n, double *x);
 
 /** Milliseconds of all matrix products of one training step of a workload ("tiny", "base", "gpt";
- *  attention's own products are not counted) on the threads in force; medians of repetitions on
- *  random operands. Negative, with a message, for an unknown workload or without memory. */
+ *  attention's own products are not counted) by BLIS on the threads in force; medians of
+ *  repetitions on random operands. Negative, with a message, for an unknown workload or without memory. */
 double weft_bench_products_ms(const char *workload);
 
 /* ---- where the time of a step goes (bench_profile.c) --------------------------------------------- */

@@ -212,15 +212,19 @@ void weft_gemm(const weft_gemm_args *args);
 void weft_gemm_batch(int64_t n, const weft_gemm_args *args);
 /** The same in plain C: the oracle of the tests, and the product where BLIS is not built in. */
 void weft_gemm_reference(const weft_gemm_args *args);
+/** The same product by BLIS and its best kernel here, whatever weft_gemm uses: to compare speeds.
+ *  WEFT_ERR_STATE in a build without BLIS. */
+weft_status weft_gemm_library(const weft_gemm_args *args) WEFT_MUST_CHECK;
 
 /** Choose the kernel and warm BLIS up so that it allocates nothing later. Called by the first
  *  weft_gemm; call it early to get the error as a status. `kernel`: NULL or "auto" (best for this
- *  processor), "reference", or a name that BLIS knows ("skx", "haswell", "zen3", "generic"). */
+ *  processor), "avx512" (our own, for floats), "reference", or a name that BLIS knows ("skx",
+ *  "haswell", "zen3", "generic"). BLIS_ARCH_TYPE in the environment means auto is that of BLIS. */
 weft_status weft_gemm_init(const char *kernel) WEFT_MUST_CHECK;
-/** One line: "BLIS 0.9.0 kernel=skx (chosen by weft for this processor) threads=2". Valid until this
+/** One line: "weft kernel=avx512 (chosen by weft for this processor) threads=2". Valid until this
  *  thread calls it again. */
 const char *weft_gemm_describe(void);
-/** The kernel alone: "skx". */
+/** The kernel alone: "avx512", "skx". */
 const char *weft_gemm_kernel(void);
 /** GFLOP/s that `threads` threads reach with independent fused multiply-adds in registers: the
  *  roof of any product on this processor. Takes about 0.1 s. */

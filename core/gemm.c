@@ -1,5 +1,7 @@
-/* gemm.c - matrix products over BLIS; the only file with blis.h.
+/* gemm.c - matrix products: which kernel computes them, and how threads share them. The only file with
+ * blis.h.
  *
+ * Floats on a processor with AVX-512 go to our own kernel (gemm_avx512.c), all others to BLIS.
  * Three facts of BLIS shape this file:
  * - It chooses its kernel by the processor's family and takes `generic`, five times too slow, for
  *   one that it does not know (flame/blis#912). So weft chooses, before BLIS wakes up, through the
@@ -33,10 +35,11 @@
 static struct gemm_state {
     pthread_mutex_t lock;
     atomic_bool ready;
-    bool blis;         /* false: the reference product serves */
-    char kernel[16];   /* "skx", "reference" */
-    char reason[160];  /* "chosen by weft for AVX-512" */
-    atomic_int n_warm; /* BLIS has memory for this many threads */
+    void (*product)(const weft_gemm_args *); /* on one thread, beta 0 or 1, K > 0 */
+    bool blis;                               /* has been started */
+    char kernel[16];                         /* "avx512", "skx", "reference" */
+    char reason[160];                        /* "chosen by weft for AVX-512" */
+    atomic_int n_warm;                       /* BLIS has memory for this many threads */
 } state = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 #ifdef WEFT_HAVE_BLIS
@@ -97,7 +100,7 @@ static weft_status kernel_check(const char *name)
                           : kernel->needs == NEEDS_AVX2 ? "AVX2 and FMA"
                                                         : "AVX");
     }
-    char known[128] = "auto, reference";
+    char known[128] = "auto, reference, avx512";
     for (const struct blis_kernel *kernel = kernels; kernel->name; ++kernel) {
         const size_t used = strlen(known);
         snprintf(known + used, sizeof known - used, ", %s", kernel->name);
@@ -158,6 +161,21 @@ static weft_status blis_check_version(void)
     return WEFT_OK;
 }
 
+/* One product, without its beta where that is neither 0 nor 1: BLIS rounds beta C + AB once in the
+ * middle of a matrix (fused) and twice at its edges, so a row would depend on its neighbours. */
+static void blis_product(const weft_gemm_args *g)
+{
+    rntm_t rntm = BLIS_RNTM_INITIALIZER;
+    bli_rntm_set_num_threads(1, &rntm);
+    bli_rntm_disable_l3_sup(&rntm);
+    weft_real alpha = g->alpha, beta = g->beta;
+    /* BLIS 0.9 does not say const of what it only reads. */
+    BLIS_GEMM(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, g->M, g->N, g->K, &alpha, (weft_real *)g->A,
+              g->trans_a ? 1 : g->lda, g->trans_a ? g->lda : 1, (weft_real *)g->B,
+              g->trans_b ? 1 : g->ldb, g->trans_b ? g->ldb : 1, &beta, g->C, g->ldc, 1, NULL,
+              &rntm);
+}
+
 static weft_status blis_start(const char *wanted)
 {
     weft_status status = blis_check_version();
@@ -181,24 +199,12 @@ static weft_status blis_start(const char *wanted)
             return weft_error(WEFT_ERR_MEMORY, "gemm: no memory for BLIS_ARCH_TYPE");
     }
     bli_init();
+    state.blis = true;
+    if (state.product) return WEFT_OK; /* only to be compared with */
+    state.product = blis_product;
     snprintf(state.kernel, sizeof state.kernel, "%s", bli_arch_string(bli_arch_query_id()));
     snprintf(state.reason, sizeof state.reason, "%s", reason);
     return WEFT_OK;
-}
-
-/* One product, without its beta where that is neither 0 nor 1: BLIS rounds beta C + AB once in the
- * middle of a matrix (fused) and twice at its edges, so a row would depend on its neighbours. */
-static void blis_product(const weft_gemm_args *g)
-{
-    rntm_t rntm = BLIS_RNTM_INITIALIZER;
-    bli_rntm_set_num_threads(1, &rntm);
-    bli_rntm_disable_l3_sup(&rntm);
-    weft_real alpha = g->alpha, beta = g->beta;
-    /* BLIS 0.9 does not say const of what it only reads. */
-    BLIS_GEMM(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, g->M, g->N, g->K, &alpha, (weft_real *)g->A,
-              g->trans_a ? 1 : g->lda, g->trans_a ? g->lda : 1, (weft_real *)g->B,
-              g->trans_b ? 1 : g->ldb, g->trans_b ? g->ldb : 1, &beta, g->C, g->ldc, 1, NULL,
-              &rntm);
 }
 
 /* Let BLIS allocate the packing buffers that `n_threads` threads hold at the same time. */
@@ -244,28 +250,39 @@ static void warm_up(int n_threads)
 #endif
 }
 
+static weft_status choose(void (*product)(const weft_gemm_args *), const char *kernel,
+                          const char *reason)
+{
+    state.product = product;
+    snprintf(state.kernel, sizeof state.kernel, "%s", kernel);
+    snprintf(state.reason, sizeof state.reason, "%s", reason);
+    return WEFT_OK;
+}
+
 static weft_status start(const char *wanted)
 {
     if (wanted && strcmp(wanted, "auto") == 0) wanted = NULL;
-    if (!wanted || strcmp(wanted, "reference") != 0) {
-#ifdef WEFT_HAVE_BLIS
-        const weft_status status = blis_start(wanted);
-        if (status != WEFT_OK) return status;
-        state.blis = true;
-        return WEFT_OK;
-#else
-        if (wanted)
-            return weft_error(WEFT_ERR_INPUT,
-                              "gemm: no kernel named \"%s\"; this build, without BLIS, has auto, "
-                              "reference",
-                              wanted);
-        snprintf(state.reason, sizeof state.reason, "built without BLIS");
-#endif
-    } else {
-        snprintf(state.reason, sizeof state.reason, "asked for");
+    if (wanted && strcmp(wanted, "reference") == 0)
+        return choose(weft_gemm_reference, "reference", "asked for");
+    if (wanted && strcmp(wanted, "avx512") == 0) {
+        if (weft_gemm_has_avx512()) return choose(weft_gemm_avx512, "avx512", "asked for");
+        return weft_error(WEFT_ERR_INPUT, "gemm: kernel avx512 needs %s",
+                          sizeof(weft_real) == sizeof(float)
+                              ? "AVX-512 (F, DQ, BW, VL), which this processor lacks"
+                              : "floats; this library is in double");
     }
-    snprintf(state.kernel, sizeof state.kernel, "reference");
-    return WEFT_OK;
+#ifdef WEFT_HAVE_BLIS
+    if (wanted || getenv("BLIS_ARCH_TYPE") || !weft_gemm_has_avx512()) return blis_start(wanted);
+#else
+    if (wanted)
+        return weft_error(WEFT_ERR_INPUT,
+                          "gemm: no kernel named \"%s\"; this build, without BLIS, has auto, "
+                          "reference, avx512",
+                          wanted);
+    if (!weft_gemm_has_avx512())
+        return choose(weft_gemm_reference, "reference", "built without BLIS");
+#endif
+    return choose(weft_gemm_avx512, "avx512", "chosen by weft for this processor");
 }
 
 weft_status weft_gemm_init(const char *kernel)
@@ -292,8 +309,7 @@ static const struct gemm_state *ready(void)
         weft_gemm_init(NULL) != WEFT_OK) {
         pthread_mutex_lock(&state.lock);
         if (!atomic_load(&state.ready)) {
-            snprintf(state.kernel, sizeof state.kernel, "reference");
-            snprintf(state.reason, sizeof state.reason, "%s", weft_message());
+            (void)choose(weft_gemm_reference, "reference", weft_message());
             atomic_store(&state.ready, true);
         }
         pthread_mutex_unlock(&state.lock);
@@ -315,7 +331,7 @@ static void scale(const weft_gemm_args *g)
 }
 
 /* A product on the calling thread. */
-static void product(const weft_gemm_args *args)
+static void product(const weft_gemm_args *args, void (*run)(const weft_gemm_args *))
 {
     if (args->M == 0 || args->N == 0) return;
     weft_gemm_args g = *args;
@@ -324,13 +340,7 @@ static void product(const weft_gemm_args *args)
         if (g.K == 0 || g.alpha == 0) return;
         g.beta = 1;
     }
-#ifdef WEFT_HAVE_BLIS
-    if (state.blis) {
-        blis_product(&g);
-        return;
-    }
-#endif
-    weft_gemm_reference(&g);
+    run(&g);
 }
 
 /* Tiles of C: whole register blocks of BLIS's kernels (6 or 12 rows, 16 or 32 columns). */
@@ -365,7 +375,8 @@ static tiling tiling_best(int64_t M, int64_t N, int64_t n)
 
 static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static void tile_product(const weft_gemm_args *g, const tiling *t, int64_t tile)
+static void tile_product(const weft_gemm_args *g, void (*run)(const weft_gemm_args *),
+                         const tiling *t, int64_t tile)
 {
     const int64_t row = tile / t->n_cols * t->rows, col = tile % t->n_cols * t->cols;
     weft_gemm_args mine = *g;
@@ -374,31 +385,48 @@ static void tile_product(const weft_gemm_args *g, const tiling *t, int64_t tile)
     mine.A += g->trans_a ? row : row * g->lda;
     mine.B += g->trans_b ? col * g->ldb : col;
     mine.C += row * g->ldc + col;
-    product(&mine);
+    product(&mine, run);
 }
 
-void weft_gemm(const weft_gemm_args *args)
+/* One product, shared among threads. */
+static void share(const weft_gemm_args *args, void (*run)(const weft_gemm_args *))
 {
-    ready();
     if (args->M == 0 || args->N == 0) return;
     /* A tile of fewer than about 1,000 elements is more packing than product. */
     int64_t size;
     if (__builtin_mul_overflow(args->M, args->N, &size)) size = INT64_MAX;
     const int n_threads = weft_team(size / 1024 + 1, weft_gemm_work(args));
     if (n_threads == 1) {
-        product(args);
+        product(args, run);
         return;
     }
     warm_up(n_threads);
     const tiling t = tiling_best(args->M, args->N, n_threads);
     const int64_t n_tiles = t.n_rows * t.n_cols;
 #pragma omp parallel for schedule(static) num_threads(n_threads)
-    for (int64_t tile = 0; tile < n_tiles; ++tile) tile_product(args, &t, tile);
+    for (int64_t tile = 0; tile < n_tiles; ++tile) tile_product(args, run, &t, tile);
+}
+
+void weft_gemm(const weft_gemm_args *args) { share(args, ready()->product); }
+
+weft_status weft_gemm_library(const weft_gemm_args *args)
+{
+#ifdef WEFT_HAVE_BLIS
+    ready();
+    pthread_mutex_lock(&state.lock);
+    const weft_status status = state.blis ? WEFT_OK : blis_start(NULL);
+    pthread_mutex_unlock(&state.lock);
+    if (status == WEFT_OK) share(args, blis_product);
+    return status;
+#else
+    (void)args;
+    return weft_error(WEFT_ERR_STATE, "gemm: this build has no BLIS");
+#endif
 }
 
 void weft_gemm_batch(int64_t n, const weft_gemm_args *args)
 {
-    ready();
+    void (*const run)(const weft_gemm_args *) = ready()->product;
     int64_t work = 0;
     for (int64_t i = 0; i < n; ++i)
         if (__builtin_add_overflow(work, weft_gemm_work(&args[i]), &work)) work = INT64_MAX;
@@ -409,7 +437,7 @@ void weft_gemm_batch(int64_t n, const weft_gemm_args *args)
     const int n_threads = weft_team(n, work);
     warm_up(n_threads);
 #pragma omp parallel for schedule(static) num_threads(n_threads)
-    for (int64_t i = 0; i < n; ++i) product(&args[i]);
+    for (int64_t i = 0; i < n; ++i) product(&args[i], run);
 }
 
 const char *weft_gemm_kernel(void) { return ready()->kernel; }
@@ -420,7 +448,8 @@ const char *weft_gemm_describe(void)
     const struct gemm_state *s = ready();
     char library[32] = "weft";
 #ifdef WEFT_HAVE_BLIS
-    if (s->blis) snprintf(library, sizeof library, "BLIS %s", bli_info_get_version_str());
+    if (s->product == blis_product)
+        snprintf(library, sizeof library, "BLIS %s", bli_info_get_version_str());
 #endif
     snprintf(line, sizeof line, "%s kernel=%s (%s) threads=%d", library, s->kernel, s->reason,
              weft_threads());

@@ -13,4 +13,8 @@ static inline int64_t weft_gemm_work(const weft_gemm_args *args)
     return work;
 }
 
+/* gemm_avx512.c: floats, where the processor has AVX-512. One thread; beta 0 or 1, K > 0. */
+bool weft_gemm_has_avx512(void);
+void weft_gemm_avx512(const weft_gemm_args *args);
+
 #endif
