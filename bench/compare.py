@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""Measure weft beside PyTorch and write the tables of docs/performance.md.
+
+    compare.py WEFT [--rounds N] [--steps N] [--workload W]... [--no-growth] [--write FILE]
+
+Everything alternates: in each round weft's step and PyTorch's, eager and compiled, run after one another, so that
+a change of the machine meets all of them. Medians over the rounds. WEFT_PYTHON, or else this Python, is asked
+for torch; without it weft is measured alone. --write puts the tables between the marks of FILE; without it they
+are printed.
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+
+options = argparse.ArgumentParser()
+options.add_argument("weft")
+options.add_argument("--rounds", type=int, default=3)
+options.add_argument("--steps", type=int, default=8)
+options.add_argument("--workload", action="append", choices=["tiny", "base", "gpt"])
+options.add_argument("--no-growth", action="store_true")
+options.add_argument("--write", type=pathlib.Path)
+args = options.parse_args()
+PEER = pathlib.Path(__file__).with_name("pytorch.py")
+PYTHON = os.environ.get("WEFT_PYTHON", sys.executable)
+THREADS = len(os.sched_getaffinity(0))
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def weft(*arguments):
+    command = [args.weft, "bench", *map(str, arguments), "--json"]
+    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return [json.loads(line) for line in out.splitlines()]
+
+
+class Peer:
+    """A PyTorch process that stays: it compiles once, and its memory is its own."""
+
+    def __init__(self, workload, compiled):
+        self.answers = []
+        command = [PYTHON, PEER, workload, str(THREADS)] + ["--compile"] * compiled
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL, text=True)
+        self.alive = self.ask(3) is not None  # warm-up, compilation
+
+    def ask(self, n_steps):
+        try:
+            self.process.stdin.write(f"{n_steps}\n")
+            self.process.stdin.flush()
+            return json.loads(self.process.stdout.readline())
+        except (OSError, ValueError):
+            return None
+
+    def run(self):
+        answer = self.ask(args.steps) if self.alive else None
+        if answer:
+            self.answers.append(answer)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def median(results, key):
+    return statistics.median(r[key] for r in results)
+
+
+def has_torch():
+    return subprocess.run([PYTHON, "-c", "import torch"], stderr=subprocess.DEVNULL).returncode == 0
+
+
+def measure(workload, torch):
+    """Rounds of one workload: weft's results at all threads and at one, and the peers with theirs."""
+    peers = {"eager": Peer(workload, False), "compiled": Peer(workload, True)} if torch else {}
+    many, one = [], []
+    for turn in range(args.rounds):
+        say(f"{workload}: round {turn + 1} of {args.rounds}")
+        many += weft("step", "--workload", workload, "--steps", args.steps)
+        for peer in peers.values():
+            peer.run()
+        one += weft("step", "--workload", workload, "--steps", max(2, args.steps // 2), "--threads", 1)
+    for peer in peers.values():
+        peer.close()
+    return many, one, {name: peer.answers for name, peer in peers.items() if peer.answers}
+
+
+def torch_products():
+    lines = subprocess.run([args.weft, "bench", "gemm", "--json"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    done = subprocess.run([PYTHON, PEER, "products", str(THREADS)], input=lines, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout) if done.returncode == 0 else {}
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+
+
+def machine():
+    model = platform.machine()
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []:
+        if line.startswith("model name"):
+            model = line.split(":")[1].strip()
+            break
+    return f"{model}, {THREADS} threads"
+
+
+def steps(torch):
+    lines, step_rows, peer_rows = [], [], []
+    products = torch_products() if torch else {}
+    for workload in args.workload or ["tiny", "base", "gpt"]:
+        many, one, peers = measure(workload, torch)
+        ms, gemm_ms = median(many, "ms"), median(many, "gemm_ms")
+        gain, gemm_gain = median(one, "ms") / ms, median(one, "gemm_ms") / gemm_ms
+        tokens, MiB = median(many, "tokens_per_s"), median(many, "peak_MiB")
+        ratio = statistics.median(r["ms"] / r["gemm_ms"] for r in many)
+        step_rows.append([workload, f"{ms:.1f}", f"{gemm_ms:.1f}", f"{ratio:.2f}", f"{tokens:.0f}",
+                          f"{gain:.2f}", f"{gemm_gain:.2f}", f"{gain / gemm_gain:.2f}", f"{MiB:.0f}"])
+        for name, answers in peers.items():
+            speed = median(answers, "tokens_per_s")
+            peer_rows.append([workload, name, answers[0]["version"], f"{median(answers, 'ms'):.1f}", f"{speed:.0f}",
+                              f"{tokens / speed:.2f}", f"{products.get(workload, 0) / gemm_ms:.2f}",
+                              f"{median(answers, 'peak_MiB'):.0f}", f"{MiB / median(answers, 'peak_MiB'):.2f}"])
+    kernel = weft("gemm")[0]["gemm"]
+    lines += [f"Measured on {datetime.date.today()}: {machine()}; {kernel}; Linux {platform.release()}. "
+              f"Medians of {args.rounds} alternating rounds of {args.steps} steps.", ""]
+    lines += table(["workload", "ms a step", "its products, ms", "ratio", "target tokens/s", "gain of all threads over one",
+                    "the products' gain", "of that", "peak MiB"], step_rows)
+    if peer_rows:
+        lines += [""] + table(["workload", "PyTorch", "version", "ms a step", "target tokens/s", "weft is faster",
+                               "its products over ours", "peak MiB", "weft's memory of it"], peer_rows)
+    return lines
+
+
+def growth():
+    """The gpt workload with one size changed at a time."""
+    rows = []
+    changes = [("tokens", n, ["--sentences", n // 128]) for n in (512, 1024, 2048, 4096, 8192, 16384)]
+    changes += [("D", d, ["--D", d]) for d in (64, 128, 256, 512, 1024)]
+    changes += [("layers", n, ["--layers", n]) for n in (1, 2, 3, 6, 12)]
+    changes += [("length", n, ["--length", n, "--sentences", 4096 // n]) for n in (16, 64, 256, 1024, 4096)]
+    for name, value, change in changes:
+        say(f"growth: {name} {value}")
+        results = [weft("step", "--workload", "gpt", "--steps", 3, "--threads", n, *change)[0] for n in (THREADS, 1)]
+        rows.append([name, f"{value:,}", *(f"{r['ms']:.1f}" for r in results),
+                     *(f"{r['tokens_per_s']:.0f}" for r in results)])
+    return ["", "Growth: gpt (8 sentences of 128 tokens, D 256, 6 layers) with one size changed.", ""] + table(
+        ["changed", "to", f"ms, {THREADS} threads", "ms, one", f"tokens/s, {THREADS} threads", "tokens/s, one"], rows)
+
+
+def main():
+    torch = has_torch()
+    if not torch:
+        say("no torch here (WEFT_PYTHON names a Python that has it): weft alone")
+    lines = steps(torch) + ([] if args.no_growth else growth())
+    if not args.write:
+        return print("\n".join(lines))
+    begin, end = "<!-- measured: ./run bench -->\n", "<!-- end -->"
+    text = args.write.read_text()
+    head, rest = text.split(begin)
+    args.write.write_text(head + begin + "\n".join(lines) + "\n" + end + rest.split(end)[1])
+
+
+main()
