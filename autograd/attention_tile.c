@@ -105,21 +105,20 @@ WEFT_INLINE void online_row(int64_t pad, weft_real *s, weft_real *max, double *s
 }
 
 /* O (+)= P V where each row sees its own number of keys: those beyond are not even multiplied by 0,
- * so that a NaN of the future stays there. Rows go in pairs, the second sees one key more. */
+ * so that a NaN of the future stays there. Rows go together over the keys that the first one sees. */
 WEFT_INLINE void causal_product(const weft_attention_head *h, int64_t from, int64_t n, int64_t j0,
                                 int64_t n_j, int64_t pad, const weft_real *weights, weft_real *o)
 {
     const weft_real *v = h->v + j0 * h->ldv;
     const bool add = j0 > 0;
-    for (int64_t i = 0; i < n; i += 2) {
-        const int64_t limit = visible(h, from + i, j0, n_j);
-        const int64_t next = i + 1 < n ? visible(h, from + i + 1, j0, n_j) : limit;
-        weft_real *row = o + i * h->ldo;
-        small_gemm_nn(i + 1 < n ? 2 : 1, h->Kv, limit, weights + i * pad, pad, v, h->ldv, row,
+    for (int64_t i = 0; i < n; i += SMALL_ROWS) {
+        const int64_t end = least(n, i + SMALL_ROWS), limit = visible(h, from + i, j0, n_j);
+        small_gemm_nn(end - i, h->Kv, limit, weights + i * pad, pad, v, h->ldv, o + i * h->ldo,
                       h->ldo, add);
-        if (next > limit)
-            small_step(h->Kv, weights[(i + 1) * pad + limit], v + limit * h->ldv, row + h->ldo,
-                       !add && limit == 0);
+        for (int64_t r = i + 1; r < end; r++)
+            for (int64_t j = limit; j < visible(h, from + r, j0, n_j); j++)
+                small_step(h->Kv, weights[r * pad + j], v + j * h->ldv, o + r * h->ldo,
+                           !add && j == 0);
     }
 }
 

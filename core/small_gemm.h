@@ -23,52 +23,48 @@
 #define SMALL_FMA fmaf
 #endif
 
-/* Two rows of C and four steps of k: eight products for four loads of B and two of C. a is the first
- * row's first value, its rows a_row and its columns a_col apart; fresh begins the chains at 0. */
-WEFT_INLINE void small_rows_2(int64_t n, const weft_real *a, int64_t a_row, int64_t a_col,
-                              const weft_real *b, int64_t ldb, weft_real *c, int64_t ldc,
-                              bool fresh)
+enum { SMALL_LANES = 16, SMALL_ROWS = 6 };
+
+/* `rows` rows of C by `lanes` columns (constants, at most SMALL_ROWS and SMALL_LANES), over all of k: the
+ * sums stay in registers, of AVX2 just so. */
+WEFT_INLINE void small_tile(const int rows, const int lanes, int64_t k, const weft_real *a,
+                            int64_t a_row, int64_t a_col, const weft_real *b, int64_t ldb,
+                            weft_real *c, int64_t ldc, bool add)
 {
-    const weft_real p0 = a[0], p1 = a[a_col], p2 = a[2 * a_col], p3 = a[3 * a_col];
-    const weft_real *q = a + a_row;
-    const weft_real q0 = q[0], q1 = q[a_col], q2 = q[2 * a_col], q3 = q[3 * a_col];
-    const weft_real *b1 = b + ldb, *b2 = b + 2 * ldb, *b3 = b + 3 * ldb;
-    weft_real *d = c + ldc;
+    weft_real sum[SMALL_ROWS][SMALL_LANES];
+    for (int i = 0; i < rows; ++i)
+        for (int l = 0; l < lanes; ++l) sum[i][l] = add ? c[i * ldc + l] : 0;
+    for (int64_t p = 0; p < k; ++p) {
+#pragma GCC unroll 6
+        for (int i = 0; i < rows; ++i) {
+            const weft_real x = a[i * a_row + p * a_col];
 #pragma omp simd
-    for (int64_t j = 0; j < n; ++j) {
-        weft_real s = fresh ? 0 : c[j], t = fresh ? 0 : d[j];
-        s = SMALL_FMA(p0, b[j], s);
-        t = SMALL_FMA(q0, b[j], t);
-        s = SMALL_FMA(p1, b1[j], s);
-        t = SMALL_FMA(q1, b1[j], t);
-        s = SMALL_FMA(p2, b2[j], s);
-        t = SMALL_FMA(q2, b2[j], t);
-        c[j] = SMALL_FMA(p3, b3[j], s);
-        d[j] = SMALL_FMA(q3, b3[j], t);
+            for (int l = 0; l < lanes; ++l) sum[i][l] = SMALL_FMA(x, b[p * ldb + l], sum[i][l]);
+        }
     }
+    for (int i = 0; i < rows; ++i)
+        for (int l = 0; l < lanes; ++l) c[i * ldc + l] = sum[i][l];
 }
 
-/* One row and four steps of k. */
-WEFT_INLINE void small_row(int64_t n, const weft_real *a, int64_t a_col, const weft_real *b,
-                           int64_t ldb, weft_real *c, bool fresh)
-{
-    const weft_real p0 = a[0], p1 = a[a_col], p2 = a[2 * a_col], p3 = a[3 * a_col];
-    const weft_real *b1 = b + ldb, *b2 = b + 2 * ldb, *b3 = b + 3 * ldb;
-#pragma omp simd
-    for (int64_t j = 0; j < n; ++j) {
-        weft_real s = fresh ? 0 : c[j];
-        s = SMALL_FMA(p0, b[j], s);
-        s = SMALL_FMA(p1, b1[j], s);
-        s = SMALL_FMA(p2, b2[j], s);
-        c[j] = SMALL_FMA(p3, b3[j], s);
-    }
-}
-
-/* One row and one step of k: what four leaves over. */
+/* c[j] (+)= a b[j] for one row and one step of k. */
 WEFT_INLINE void small_step(int64_t n, weft_real a, const weft_real *b, weft_real *c, bool fresh)
 {
 #pragma omp simd
     for (int64_t j = 0; j < n; ++j) c[j] = SMALL_FMA(a, b[j], fresh ? 0 : c[j]);
+}
+
+/* All rows of `lanes` columns. */
+WEFT_INLINE void small_panel(const int lanes, int64_t m, int64_t k, const weft_real *a,
+                             int64_t a_row, int64_t a_col, const weft_real *b, int64_t ldb,
+                             weft_real *c, int64_t ldc, bool add)
+{
+    int64_t i = 0;
+    for (; i + SMALL_ROWS <= m; i += SMALL_ROWS)
+        small_tile(SMALL_ROWS, lanes, k, a + i * a_row, a_row, a_col, b, ldb, c + i * ldc, ldc,
+                   add);
+    for (; i + 2 <= m; i += 2)
+        small_tile(2, lanes, k, a + i * a_row, a_row, a_col, b, ldb, c + i * ldc, ldc, add);
+    if (i < m) small_tile(1, lanes, k, a + i * a_row, a_row, a_col, b, ldb, c + i * ldc, ldc, add);
 }
 
 /* C[m, n] (+)= A[m, k] B[k, n] with A's rows a_row and its columns a_col apart. */
@@ -76,34 +72,14 @@ WEFT_INLINE void small_gemm_strided(int64_t m, int64_t n, int64_t k, const weft_
                                     int64_t a_row, int64_t a_col, const weft_real *B, int64_t ldb,
                                     weft_real *C, int64_t ldc, bool add)
 {
-    if (k == 0 && !add)
-        for (int64_t i = 0; i < m; ++i)
-            for (int64_t j = 0; j < n; ++j) C[i * ldc + j] = 0;
-    const int64_t k_4 = k - k % 4;
-    int64_t i = 0;
-    for (; i + 2 <= m; i += 2) {
-        const weft_real *a = A + i * a_row;
-        weft_real *c = C + i * ldc;
-        if (k_4 > 0) {
-            if (add)
-                small_rows_2(n, a, a_row, a_col, B, ldb, c, ldc, false);
-            else
-                small_rows_2(n, a, a_row, a_col, B, ldb, c, ldc, true);
-        }
-        for (int64_t p = 4; p < k_4; p += 4)
-            small_rows_2(n, a + p * a_col, a_row, a_col, B + p * ldb, ldb, c, ldc, false);
+    int64_t j = 0;
+    for (; j + SMALL_LANES <= n; j += SMALL_LANES)
+        small_panel(SMALL_LANES, m, k, A, a_row, a_col, B + j, ldb, C + j, ldc, add);
+    if (j + SMALL_LANES / 2 <= n) {
+        small_panel(SMALL_LANES / 2, m, k, A, a_row, a_col, B + j, ldb, C + j, ldc, add);
+        j += SMALL_LANES / 2;
     }
-    if (i < m && k_4 > 0) {
-        if (add)
-            small_row(n, A + i * a_row, a_col, B, ldb, C + i * ldc, false);
-        else
-            small_row(n, A + i * a_row, a_col, B, ldb, C + i * ldc, true);
-        for (int64_t p = 4; p < k_4; p += 4)
-            small_row(n, A + i * a_row + p * a_col, a_col, B + p * ldb, ldb, C + i * ldc, false);
-    }
-    for (int64_t p = k_4; p < k; ++p)
-        for (int64_t r = 0; r < m; ++r)
-            small_step(n, A[r * a_row + p * a_col], B + p * ldb, C + r * ldc, !add && p == 0);
+    for (; j < n; ++j) small_panel(1, m, k, A, a_row, a_col, B + j, ldb, C + j, ldc, add);
 }
 
 /** C[m, n] (+)= A[m, k] B[k, n]. */
