@@ -18,6 +18,7 @@ enum {
 int weft_cli_fail(const char *command, weft_status status);
 
 /* argv[0] is the name of the subcommand; the result is the exit code. */
+int weft_cli_average(int argc, char **argv);
 int weft_cli_bench(int argc, char **argv);
 int weft_cli_bpe(int argc, char **argv);
 int weft_cli_generate(int argc, char **argv);

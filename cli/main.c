@@ -12,6 +12,7 @@ static const weft_cli_subcommand subcommands[] = {
     { "train", weft_cli_train, "train a model, or go on with a run" },
     { "translate", weft_cli_translate, "translate sentences with a trained model" },
     { "generate", weft_cli_generate, "go on from a prompt with a trained decoder-only model" },
+    { "average", weft_cli_average, "one model from several checkpoints of a run" },
     { "logprob", weft_cli_logprob, "how likely a trained model finds given translations" },
     { "inspect", weft_cli_inspect, "what a checkpoint holds, and whether it is whole" },
     { "score", weft_cli_score, "BLEU, chrF or exact match of hypotheses against references" },

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "cli/models.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -57,8 +58,7 @@ static weft_status print(const arguments *args, const weft_vocab *vocab,
                                                      hypotheses->offsets[i + 1] - from, &text);
         if (status != WEFT_OK) return status;
         if (args->spec.n_best > 0)
-            printf("%lld\t%.6f\t", (long long)(args->spec.first + i / n_best + 1),
-                   hypotheses->scores[i]);
+            printf("%" PRId64 "\t%.6f\t", args->spec.first + i / n_best + 1, hypotheses->scores[i]);
         puts(text);
         weft_free(text);
     }

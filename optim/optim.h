@@ -73,6 +73,14 @@ int weft_optimiser_n_blocks(const weft_optimiser *optimiser);
 const char *weft_optimiser_block_name(const weft_optimiser *optimiser, int index);
 weft_real *weft_optimiser_block(weft_optimiser *optimiser, int index);
 
+/* ---- running average (ema.c) ------------------------------------------------------------------ */
+
+/** mean += (1 - d) (p - mean) for all parameters p after update t >= 1, where d = min(decay,
+ *  (1 + t) / (10 + t)) lets the beginning be forgotten soon (as TensorFlow's
+ *  ExponentialMovingAverage). `mean` is laid out as the parameters' block and begins as a copy of
+ *  it; decay in [0, 1). The same bits for any number of threads. */
+void weft_ema_update(weft_real *mean, weft_params *params, double decay, int64_t t);
+
 /* ---- schedules of the learning rate (schedule.c) ----------------------------------------------- */
 
 /* Rate at update t = 1, 2, ...; w = warmup, n = n_updates. Up to w all of them grow linearly; from

@@ -10,12 +10,17 @@
 
 enum { MAX_REFS = 3, LINE_BYTES = 4096 };
 
-static weft_metric *new_metric(weft_metric_kind kind, int n_refs, bool lowercase)
+static weft_metric *new_of(const weft_metric_spec *spec)
 {
     weft_metric *metric;
-    ck_assert_msg(weft_metric_new(kind, n_refs, lowercase, &metric) == WEFT_OK, "%d references: %s",
-                  n_refs, weft_message());
+    ck_assert_msg(weft_metric_new(spec, &metric) == WEFT_OK, "%d references: %s", spec->n_refs,
+                  weft_message());
     return metric;
+}
+
+static weft_metric *new_metric(weft_metric_kind kind, int n_refs, bool lowercase)
+{
+    return new_of(&(weft_metric_spec){ .kind = kind, .n_refs = n_refs, .lowercase = lowercase });
 }
 
 /* Read a line without its end; false at the end of the file. */
@@ -28,7 +33,7 @@ static bool read_line(FILE *file, char line[LINE_BYTES])
 }
 
 /* The score of the corpus golden/sacrebleu/NAME. */
-static weft_metric *score_corpus(const char *name, weft_metric_kind kind, bool lowercase)
+static weft_metric *score_corpus(const char *name, weft_metric_spec spec)
 {
     char path[512], line[MAX_REFS + 1][LINE_BYTES];
     FILE *file[MAX_REFS + 1];
@@ -41,7 +46,8 @@ static weft_metric *score_corpus(const char *name, weft_metric_kind kind, bool l
         file[n_refs + 1] = fopen(path, "r");
         if (file[n_refs + 1] == NULL) break;
     }
-    weft_metric *metric = new_metric(kind, n_refs, lowercase);
+    spec.n_refs = n_refs;
+    weft_metric *metric = new_of(&spec);
     while (read_line(file[0], line[0])) {
         const char *refs[MAX_REFS];
         for (int i = 0; i < n_refs; i++) {
@@ -61,9 +67,9 @@ static void assert_near(const char *name, const char *what, double got, double w
 }
 
 static void assert_score(const char *name, const json_t *expected, const char *key,
-                         weft_metric_kind kind, bool lowercase)
+                         weft_metric_spec spec)
 {
-    weft_metric *metric = score_corpus(name, kind, lowercase);
+    weft_metric *metric = score_corpus(name, spec);
     const json_t *wanted = json_object_get(expected, key);
     ck_assert(json_is_number(wanted));
     assert_near(name, key, weft_metric_score(metric), json_number_value(wanted));
@@ -73,7 +79,7 @@ static void assert_score(const char *name, const json_t *expected, const char *k
 static void assert_bleu_parts(const char *name, const json_t *expected)
 {
     char line[WEFT_METRIC_TEXT];
-    weft_metric *metric = score_corpus(name, WEFT_METRIC_BLEU, false);
+    weft_metric *metric = score_corpus(name, (weft_metric_spec){ .kind = WEFT_METRIC_BLEU });
     const weft_bleu bleu = weft_metric_bleu(metric);
     assert_near(name, "bp", bleu.brevity, json_number_value(json_object_get(expected, "bp")));
     ck_assert_int_eq(bleu.hypothesis_words,
@@ -91,6 +97,20 @@ static void assert_bleu_parts(const char *name, const json_t *expected)
     weft_metric_free(metric);
 }
 
+static const struct {
+    const char *key; /* in expected.json */
+    weft_metric_spec spec;
+} expectations[] = {
+    { "bleu", { .kind = WEFT_METRIC_BLEU } },
+    { "bleu_lc", { .kind = WEFT_METRIC_BLEU, .lowercase = true } },
+    { "bleu_floor", { .kind = WEFT_METRIC_BLEU, .smoothing = WEFT_SMOOTH_FLOOR } },
+    { "bleu_addk", { .kind = WEFT_METRIC_BLEU, .smoothing = WEFT_SMOOTH_ADD_K } },
+    { "bleu_nosmooth", { .kind = WEFT_METRIC_BLEU, .smoothing = WEFT_SMOOTH_NONE } },
+    { "chrf", { .kind = WEFT_METRIC_CHRF } },
+    { "chrf_lc", { .kind = WEFT_METRIC_CHRF, .lowercase = true } },
+    { "chrf++", { .kind = WEFT_METRIC_CHRF_PLUS_PLUS } },
+};
+
 START_TEST(equals_sacrebleu_on_every_corpus)
 {
     json_error_t error;
@@ -102,10 +122,8 @@ START_TEST(equals_sacrebleu_on_every_corpus)
     json_object_foreach(all, name, expected)
     {
         assert_bleu_parts(name, expected);
-        assert_score(name, expected, "bleu", WEFT_METRIC_BLEU, false);
-        assert_score(name, expected, "bleu_lc", WEFT_METRIC_BLEU, true);
-        assert_score(name, expected, "chrf", WEFT_METRIC_CHRF, false);
-        assert_score(name, expected, "chrf_lc", WEFT_METRIC_CHRF, true);
+        for (size_t i = 0; i < sizeof expectations / sizeof *expectations; i++)
+            assert_score(name, expected, expectations[i].key, expectations[i].spec);
     }
     json_decref(all);
 }
@@ -222,6 +240,48 @@ START_TEST(signatures_have_sacrebleus_form)
 }
 END_TEST
 
+/* Against itself nothing is luck; against a worse system little; the same seed draws the same. */
+START_TEST(paired_bootstrap)
+{
+    const weft_metric_spec spec = { .kind = WEFT_METRIC_BLEU, .keep_segments = true };
+    weft_metric *good = score_corpus("en.p10", spec), *bad = score_corpus("en.p70", spec);
+    weft_comparison same, other, again;
+    ck_assert_int_eq(weft_metric_compare(good, good, 200, 1, &same), WEFT_OK);
+    ck_assert_double_eq(same.system[0].score, weft_metric_score(good));
+    ck_assert_double_eq(same.system[0].mean, same.system[1].mean);
+    ck_assert_double_eq(same.p, 1);
+    ck_assert_double_lt(fabs(same.system[0].mean - same.system[0].score), 1.5);
+    ck_assert_double_gt(same.system[0].half_width, 0.3);
+    ck_assert_double_lt(same.system[0].half_width, 5);
+    ck_assert_int_eq(weft_metric_compare(good, bad, 200, 1, &other), WEFT_OK);
+    ck_assert_double_eq(other.p, 1.0 / 201);
+    ck_assert_double_eq(other.system[1].score, weft_metric_score(bad));
+    ck_assert_int_eq(weft_metric_compare(good, bad, 200, 1, &again), WEFT_OK);
+    ck_assert_mem_eq(&other, &again, sizeof other);
+    ck_assert_int_eq(weft_metric_compare(good, bad, 200, 2, &again), WEFT_OK);
+    ck_assert_double_ne(other.system[0].mean, again.system[0].mean);
+
+    weft_metric *few = new_of(&(weft_metric_spec){ .n_refs = 1, .keep_segments = true });
+    weft_metric *loose = score_corpus("en.p10", (weft_metric_spec){ .kind = WEFT_METRIC_BLEU });
+    weft_metric *chrf = score_corpus(
+        "en.p10", (weft_metric_spec){ .kind = WEFT_METRIC_CHRF, .keep_segments = true });
+    ck_assert_int_eq(weft_metric_compare(good, bad, 0, 1, &again), WEFT_ERR_RANGE);
+    ck_assert_int_eq(weft_metric_compare(good, few, 9, 1, &again), WEFT_ERR_STATE);
+    ck_assert_int_eq(weft_metric_compare(good, loose, 9, 1, &again), WEFT_ERR_STATE);
+    ck_assert_int_eq(weft_metric_compare(good, chrf, 9, 1, &again), WEFT_ERR_STATE);
+    for (int64_t n = 1; n <= 3; n++) {
+        weft_alloc_fail_at(n, false);
+        ck_assert_int_eq(weft_metric_compare(good, bad, 9, 1, &again), WEFT_ERR_MEMORY);
+        weft_alloc_fail_at(0, false);
+    }
+    weft_metric_free(good);
+    weft_metric_free(bad);
+    weft_metric_free(few);
+    weft_metric_free(loose);
+    weft_metric_free(chrf);
+}
+END_TEST
+
 START_TEST(no_segments_score_nothing)
 {
     char text[WEFT_METRIC_TEXT];
@@ -236,7 +296,7 @@ END_TEST
 START_TEST(bad_input_gets_a_sentence)
 {
     weft_metric *none;
-    ck_assert_int_eq(weft_metric_new(WEFT_METRIC_BLEU, 0, false, &none), WEFT_ERR_RANGE);
+    ck_assert_int_eq(weft_metric_new(&(weft_metric_spec){ .n_refs = 0 }, &none), WEFT_ERR_RANGE);
     ck_assert_ptr_null(none);
     ck_assert_str_eq(weft_message(), "metric: n_refs is 0, at least 1 reference is needed");
     static const weft_metric_kind kinds[] = { WEFT_METRIC_BLEU, WEFT_METRIC_CHRF,
@@ -265,7 +325,12 @@ START_TEST(no_memory_is_an_error_and_loses_nothing)
         for (int64_t n = 1;; n++) {
             weft_alloc_fail_at(n, false);
             weft_metric *metric;
-            weft_status status = weft_metric_new((weft_metric_kind)kind, 2, true, &metric);
+            weft_status status =
+                weft_metric_new(&(weft_metric_spec){ .kind = (weft_metric_kind)kind,
+                                                     .n_refs = 2,
+                                                     .lowercase = true,
+                                                     .keep_segments = true },
+                                &metric);
             if (status == WEFT_OK) status = weft_metric_add(metric, "the cat sat on the hat", refs);
             weft_alloc_fail_at(0, false);
             if (status == WEFT_OK) {
@@ -336,6 +401,7 @@ int main(void)
     tcase_add_test(scores, exact_match_counts_equal_segments);
     tcase_add_test(scores, chrf_ties_go_to_the_first_reference);
     tcase_add_test(scores, signatures_have_sacrebleus_form);
+    tcase_add_test(scores, paired_bootstrap);
     tcase_add_test(scores, no_segments_score_nothing);
     tcase_add_test(scores, matches_equal_a_plain_count);
     suite_add_tcase(suite, scores);

@@ -3,6 +3,7 @@
 
 #include "data/tasks.h"
 #include "temp_dir.h"
+#include "train/average.h"
 #include "train/loop_internal.h"
 
 #include <math.h>
@@ -94,6 +95,9 @@ static void remove_run(const char *dir)
 {
     char path[512];
     const char *names[] = { "checkpoint.h5",   "best.h5",          "log.jsonl",
+                            "best-1.h5",       "best-2.h5",        "best-3.h5",
+                            "best-7.h5",       "best-14.h5",       "best-20.h5",
+                            "best-8.h5",       "best-12.h5",       "best-16.h5",
                             "checkpoint-5.h5", "checkpoint-10.h5", "checkpoint-15.h5",
                             "checkpoint-20.h5" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -243,7 +247,9 @@ END_TEST
 /* Whole runs with validations: stopped at once, ended after 8 updates, gone on with to the 20th. */
 START_TEST(stopped_run_goes_on)
 {
-    const weft_config config = tiny("[optim]\nschedule = constant\n");
+    weft_config config = tiny("[optim]\nschedule = constant\n");
+    if (_i == 1) config.train.ema = 0.9;
+    if (_i == 1) config.train.keep_best = 3;
     weft_config eight = config;
     eight.train.max_updates = 8;
     weft_trainer *trainer = new_trainer(&config);
@@ -266,6 +272,7 @@ START_TEST(stopped_run_goes_on)
         weft_trainer_free(trainer);
     }
     ck_assert(same_files("whole/best.h5", "parts/best.h5"));
+    if (_i == 1) ck_assert(same_files("whole/best-14.h5", "parts/best-14.h5"));
     ck_assert(same_files("whole/checkpoint.h5", "parts/checkpoint.h5"));
     remove_run("whole");
     remove_run("parts");
@@ -457,6 +464,147 @@ START_TEST(ends)
 }
 END_TEST
 
+/* Of five validations with a falling loss the last three are the best; by exact match, where all are
+ * alike, the first three. */
+START_TEST(keeps_the_best)
+{
+    for (int exact = 0; exact < 2; exact++) {
+        const weft_config config =
+            tiny(exact ? "[train]\nkeep_best = 3\nvalidate_every = 1\nmax_updates = 5\n"
+                         "monitor = exact\n[optim]\nlr = 1e-30\n"
+                       : "[train]\nkeep_best = 3\nvalidate_every = 4\n");
+        weft_trainer *trainer = new_trainer(&config);
+        ck_assert_int_eq(train_in(trainer, "run", NULL), WEFT_TRAIN_UPDATES);
+        const int64_t every = exact ? 1 : 4, first = exact ? 1 : 3;
+        ck_assert_int_eq(trainer->n_best, 3);
+        for (int64_t i = 1; i <= 5; i++) {
+            char path[32];
+            snprintf(path, sizeof path, "run/best-%d.h5", (int)(i * every));
+            ck_assert_int_eq(exists(path), i >= first && i < first + 3);
+            remove(path);
+        }
+        for (int i = 1; i < 3; i++)
+            ck_assert_double_ge(trainer->best[i - 1].score, trainer->best[i].score);
+        weft_trainer_free(trainer);
+        remove_run("run");
+    }
+}
+END_TEST
+
+/* The average, its place in the files and what is validated. */
+START_TEST(running_average)
+{
+    const weft_config config = tiny("[train]\nema = 0.7\nvalidate_every = 20\n");
+    weft_trainer *trainer = new_trainer(&config);
+    weft_params *const params = trainer->model->params;
+    const size_t n = (size_t)weft_params_block_size(params);
+    weft_real *const mean = malloc(n * sizeof *mean);
+    memcpy(mean, weft_params_values(params), n * sizeof *mean);
+    for (int t = 1; t <= 6; t++) {
+        step(trainer, 1);
+        const double decay = fmin(0.7, (1.0 + t) / (10.0 + t));
+        for (size_t i = 0; i < n; i++)
+            mean[i] += (weft_real)(1 - decay) * (weft_params_values(params)[i] - mean[i]);
+        ck_assert_mem_eq(mean, trainer->ema, n * sizeof *mean);
+    }
+    weft_validation of_mean, of_params;
+    OK(weft_trainer_validate(trainer, &of_mean));
+    ck_assert_mem_eq(mean, trainer->ema, n * sizeof *mean);
+    weft_trainer_exchange(trainer);
+    ck_assert_mem_eq(mean, weft_params_values(params), n * sizeof *mean);
+    OK(weft_trainer_validate(trainer, &of_params));
+    ck_assert_double_ne(of_mean.loss, of_params.loss);
+    weft_trainer_free(trainer);
+
+    trainer = new_trainer(&config);
+    ck_assert_int_eq(train_in(trainer, "run", NULL), WEFT_TRAIN_UPDATES);
+    weft_model *model;
+    OK(weft_model_load("run/best.h5", &model));
+    ck_assert_mem_eq(weft_params_values(model->params), trainer->ema, n * sizeof *mean);
+    weft_model_free(model);
+    OK(weft_model_load("run/checkpoint.h5", &model));
+    ck_assert_mem_eq(weft_params_values(model->params), weft_params_values(trainer->model->params),
+                     n * sizeof *mean);
+    weft_model_free(model);
+    weft_trainer_free(trainer);
+    weft_config other = config;
+    other.train.ema = 0.8;
+    ck_assert_int_eq(weft_trainer_resume(&other, "run/checkpoint.h5", &trainer), WEFT_ERR_INPUT);
+    free(mean);
+    remove_run("run");
+}
+END_TEST
+
+START_TEST(average_of_checkpoints)
+{
+    const weft_config config = tiny("[train]\nkeep = 4\n");
+    weft_trainer *trainer = new_trainer(&config);
+    ck_assert_int_eq(train_in(trainer, "run", NULL), WEFT_TRAIN_UPDATES);
+    weft_trainer_free(trainer);
+    const char *const paths[] = { "run/checkpoint-5.h5", "run/checkpoint-10.h5",
+                                  "run/checkpoint-20.h5" };
+    OK(weft_average(3, paths, "mean.h5"));
+    weft_model *model[3], *mean;
+    for (int i = 0; i < 3; i++) OK(weft_model_load(paths[i], &model[i]));
+    OK(weft_model_load("mean.h5", &mean));
+    for (int64_t i = 0; i < weft_params_block_size(mean->params); i++) {
+        double sum = 0;
+        for (int k = 0; k < 3; k++) sum += (double)weft_params_values(model[k]->params)[i];
+        ck_assert_double_eq((double)weft_params_values(mean->params)[i],
+                            (double)(weft_real)(sum / 3));
+    }
+    for (int i = 0; i < 3; i++) weft_model_free(model[i]);
+    weft_model_free(mean);
+    OK(weft_average(1, paths, "one.h5")); /* of one: itself */
+    OK(weft_model_load("one.h5", &mean));
+    OK(weft_model_load(paths[0], &model[0]));
+    ck_assert_mem_eq(weft_params_values(mean->params), weft_params_values(model[0]->params),
+                     (size_t)weft_params_block_size(mean->params) * sizeof(weft_real));
+    weft_model_free(model[0]);
+    weft_model_free(mean);
+
+    ck_assert_int_eq(weft_average(0, paths, "none.h5"), WEFT_ERR_RANGE);
+    const weft_config wide = tiny("[model]\nd_model = 32\n"),
+                      sums = tiny("[data]\ntask = add\n[model]\ntie = none\n");
+    const weft_config *const others[] = { &wide, &sums };
+    for (int i = 0; i < 2; i++) {
+        trainer = new_trainer(others[i]);
+        OK(weft_trainer_save(trainer, "other.h5"));
+        weft_trainer_free(trainer);
+        const char *const unlike[] = { paths[0], "other.h5" };
+        ck_assert_int_eq(weft_average(2, unlike, "none.h5"), WEFT_ERR_SHAPE);
+    }
+    const char *const missing[] = { paths[0], "nowhere.h5" };
+    ck_assert_int_eq(weft_average(2, missing, "none.h5"), WEFT_ERR_INPUT);
+    ck_assert(!exists("none.h5"));
+    weft_status status = WEFT_ERR_MEMORY;
+    for (int64_t n = 1; status != WEFT_OK; n++) {
+        weft_alloc_fail_at(n, false);
+        status = weft_average(3, paths, "again.h5");
+        weft_alloc_fail_at(0, false);
+        ck_assert_msg(status == WEFT_OK || status == WEFT_ERR_MEMORY, "%s", weft_message());
+    }
+    ck_assert(same_files("mean.h5", "again.h5"));
+    remove_run("run");
+}
+END_TEST
+
+/* A beam in the loop: its translations are no worse by their own score; BLEU decides what is best. */
+START_TEST(beam_in_validation)
+{
+    const weft_config config = tiny("[train]\nbeam = 4\nmonitor = bleu\n");
+    weft_trainer *trainer = new_trainer(&config);
+    ck_assert_int_eq(train_in(trainer, "run", NULL), WEFT_TRAIN_UPDATES);
+    weft_validation result;
+    OK(weft_trainer_validate(trainer, &result));
+    ck_assert_int_eq(result.sentences, 10);
+    ck_assert_double_ge(result.chrf, 0);
+    ck_assert_double_ge(trainer->best[0].score, result.bleu);
+    weft_trainer_free(trainer);
+    remove_run("run");
+}
+END_TEST
+
 START_TEST(keeps_the_last)
 {
     const weft_config config = tiny("[train]\nkeep = 2\n");
@@ -615,7 +763,7 @@ int main(void)
     tcase_add_checked_fixture(tc, enter, temp_dir_leave);
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, resumed_equals_uninterrupted, 0, 2);
-    tcase_add_test(tc, stopped_run_goes_on);
+    tcase_add_loop_test(tc, stopped_run_goes_on, 0, 2);
     tcase_add_test(tc, resume_with_changes);
     tcase_add_test(tc, resume_with_another_text);
     suite_add_tcase(suite, tc);
@@ -646,6 +794,10 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, ends);
     tcase_add_test(tc, keeps_the_last);
+    tcase_add_test(tc, keeps_the_best);
+    tcase_add_test(tc, running_average);
+    tcase_add_test(tc, average_of_checkpoints);
+    tcase_add_test(tc, beam_in_validation);
     tcase_add_test(tc, log_lines);
     tcase_add_test(tc, not_finite);
     tcase_add_test(tc, bad_input);

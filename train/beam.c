@@ -297,8 +297,8 @@ static int32_t forced_id(const search *s, int64_t r)
 
 static void find_candidates(search *s, const weft_real *logits, const weft_real *total)
 {
-    const int team = s->spec->sample ? 1 : weft_team(s->n_rows, s->n_rows * s->V);
-#pragma omp parallel for num_threads(team)
+    const int64_t work = s->spec->sample ? 0 : s->n_rows * s->V; /* drawing has one row's memory */
+#pragma omp parallel for num_threads(weft_team(s->n_rows, work))
     for (int64_t r = 0; r < s->n_rows; r++) {
         const weft_real *const of_row = logits + r * s->V;
         const int32_t id = forced_id(s, r);
@@ -444,7 +444,7 @@ static int by_rank(const void *a, const void *b)
 static int64_t length_of(const search *s, int32_t last)
 {
     int64_t n = 0;
-    for (; last >= 0; last = s->nodes[last].before) n++;
+    for (; last >= 0; last = s->nodes[last].before, n++) assert(s->nodes);
     return n;
 }
 
@@ -457,6 +457,7 @@ static weft_status collect(search *s, weft_hypotheses *out)
                           .offsets = weft_alloc((size_t)B + 1, sizeof *h.offsets),
                           .scores = weft_alloc((size_t)B, sizeof *h.scores) };
     int64_t n = 0;
+    assert(s->n_ended && s->ended); /* a search that has begun has them */
     for (int64_t i = 0; h.offsets && i < B; i++) {
         const int64_t b = i / n_best, rank = i % n_best;
         if (rank == 0 && s->n_ended[b] > 1)
@@ -474,8 +475,10 @@ static weft_status collect(search *s, weft_hypotheses *out)
         h.scores[i] = rank < s->n_ended[b] ? s->ended[b * K + rank].score : -INFINITY;
         int64_t at = h.offsets[i + 1];
         for (int32_t k = rank < s->n_ended[b] ? s->ended[b * K + rank].last : -1; k >= 0;
-             k = s->nodes[k].before)
+             k = s->nodes[k].before) {
+            assert(s->nodes);
             h.ids[--at] = s->nodes[k].id;
+        }
     }
     weft_hypotheses_free(out);
     *out = h;

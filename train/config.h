@@ -41,6 +41,12 @@ typedef enum weft_config_init {
     WEFT_CONFIG_NORMAL          /* N(0, 0.02), as GPT-2 */
 } weft_config_init_kind;
 typedef enum weft_config_attention { WEFT_CONFIG_FULL } weft_config_attention;
+typedef enum weft_config_monitor {
+    WEFT_CONFIG_LOSS, /* the only one where less is better */
+    WEFT_CONFIG_BLEU,
+    WEFT_CONFIG_CHRF,
+    WEFT_CONFIG_EXACT
+} weft_config_monitor;
 typedef enum weft_config_optim {
     WEFT_CONFIG_ADAM,
     WEFT_CONFIG_ADAMW,
@@ -85,8 +91,10 @@ typedef struct weft_config {
     struct {
         double max_minutes;
         int64_t max_updates, batch_tokens, seed, accumulate, log_every, validate_every,
-            checkpoint_every, keep, max_decode_length, patience;
-        double label_smoothing, target_exact;
+            checkpoint_every, keep, keep_best, max_decode_length, validate_sentences, beam,
+            patience;
+        double label_smoothing, target_exact, ema;
+        weft_config_monitor monitor;
         bool check_finite;
     } train;
     struct {

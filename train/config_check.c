@@ -148,6 +148,10 @@ static weft_status check_training(const weft_config *config)
         return weft_error(WEFT_ERR_INPUT, "optim.momentum = %g needs optim.kind = sgd",
                           config->optim.momentum);
     }
+    if (config->train.monitor != WEFT_CONFIG_LOSS && config->model.kind == WEFT_CONFIG_DECODER_ONLY)
+        return weft_error(WEFT_ERR_INPUT,
+                          "train.monitor must be loss for model.kind = decoder-only: "
+                          "nothing is translated");
     const bool validates = config->data.valid[0] != '\0' || config->data.task[0] != '\0';
     if (!validates && (config->train.target_exact > 0 || config->train.patience > 0)) {
         return weft_error(WEFT_ERR_INPUT,

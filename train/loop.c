@@ -102,7 +102,7 @@ static weft_status log_validation(loop *l, bool best)
 {
     const weft_validation *v = &l->validation;
     const double exact = v->sentences > 0 ? 100.0 * (double)v->n_exact / (double)v->sentences : NAN;
-    const double bleu = v->sentences > 0 ? v->bleu : NAN;
+    const double bleu = v->sentences > 0 ? v->bleu : NAN, chrf = v->sentences > 0 ? v->chrf : NAN;
     if (v->sentences > 0) {
         weft_progress_note(&l->progress,
                            "update %lld: validation loss %.4f, exact match %.1f %%, BLEU %.2f%s",
@@ -114,7 +114,8 @@ static weft_status log_validation(loop *l, bool best)
     return LOG(l, "validation", weft_log_integer("update", l->t->update),
                weft_log_real("loss", v->loss), weft_log_real("perplexity", exp(v->loss)),
                weft_log_real("exact", exact), weft_log_real("bleu", bleu),
-               weft_log_bool("best", best), weft_log_real("elapsed_s", elapsed_s(l)));
+               weft_log_real("chrf", chrf), weft_log_bool("best", best),
+               weft_log_real("elapsed_s", elapsed_s(l)));
 }
 
 /* Did the last validation reach train.target_exact? */
@@ -125,16 +126,79 @@ static bool has_reached_target(const loop *l)
     return target > 0 && n > 0 && 100 * (double)l->validation.n_exact >= target * n;
 }
 
+/* What train.monitor looks at, with the sign by which more is better. */
+static double score_of(const loop *l)
+{
+    const weft_validation *v = &l->validation;
+    switch (l->config->train.monitor) {
+    case WEFT_CONFIG_LOSS: return -v->loss;
+    case WEFT_CONFIG_BLEU: return v->bleu;
+    case WEFT_CONFIG_CHRF: return v->chrf;
+    case WEFT_CONFIG_EXACT: break;
+    }
+    return 100 * (double)v->n_exact / (double)v->sentences;
+}
+
+/* Where the last validation stands among the best so far; one that reached the target is the first. */
+static int64_t rank_of(const loop *l, double score)
+{
+    int64_t rank = 0;
+    if (has_reached_target(l)) return 0;
+    while (rank < l->t->n_best && !(score > l->t->best[rank].score)) rank++;
+    return rank;
+}
+
+static void best_name(char name[64], int64_t update)
+{
+    snprintf(name, 64, "best-%lld.h5", (long long)update);
+}
+
+/* The files of a validation that is now the rank-th best. */
+static weft_status save_best(loop *l, int64_t rank)
+{
+    char name[64];
+    weft_status status = WEFT_OK;
+    weft_trainer_exchange(l->t);
+    if (rank == 0) status = save_as(l, "best.h5");
+    if (status == WEFT_OK && l->config->train.keep_best > 1) {
+        best_name(name, l->t->update);
+        status = save_as(l, name);
+    }
+    weft_trainer_exchange(l->t);
+    return status;
+}
+
+/* Put the last validation among the best; the one that falls out loses its file. */
+static weft_status remember(loop *l, int64_t rank, double score)
+{
+    char name[64], path[PATH_BYTES];
+    weft_trainer *const t = l->t;
+    const int64_t keep = l->config->train.keep_best;
+    for (int64_t i = 0; i < t->n_best; i++)
+        if (t->best[i].update == t->update) return WEFT_OK; /* the run ended here before */
+    if (rank >= keep) return WEFT_OK;
+    const int64_t fallen = t->n_best == keep ? t->best[keep - 1].update : -1;
+    if (t->n_best < keep) t->n_best++;
+    for (int64_t i = t->n_best - 1; i > rank; i--) t->best[i] = t->best[i - 1];
+    t->best[rank] = (weft_best){ t->update, score };
+    weft_status status = save_best(l, rank);
+    if (status != WEFT_OK || fallen < 0 || keep == 1) return status;
+    best_name(name, fallen);
+    status = path_in(l, name, path);
+    if (status == WEFT_OK) (void)remove(path); /* may have been taken away */
+    return status;
+}
+
 static weft_status validate(loop *l)
 {
     weft_status status = weft_trainer_validate(l->t, &l->validation);
     if (status != WEFT_OK) return status;
-    const bool best = l->validation.loss < l->t->best_loss || has_reached_target(l);
-    l->t->n_worse = best ? 0 : l->t->n_worse + 1;
-    if (best) l->t->best_loss = l->validation.loss;
+    const double score = score_of(l);
+    const int64_t rank = rank_of(l, score);
+    l->t->n_worse = rank == 0 ? 0 : l->t->n_worse + 1;
     l->validated = l->t->update;
-    status = log_validation(l, best);
-    return status == WEFT_OK && best ? save_as(l, "best.h5") : status;
+    status = log_validation(l, rank == 0);
+    return status == WEFT_OK ? remember(l, rank, score) : status;
 }
 
 /* With train.keep > 1: the last so many under names of their own. */

@@ -44,18 +44,19 @@ weft_status weft_trainer_save(weft_trainer *trainer, const char *path) WEFT_MUST
 /* How good the model is on text it was not trained on. */
 typedef struct weft_validation {
     double loss;       /* -log p a token, nats */
-    int64_t sentences; /* translated greedily; 0 for a decoder-only model */
+    int64_t sentences; /* translated; 0 for a decoder-only model */
     int64_t n_exact;   /* of these equal to their reference */
-    double bleu;
+    double bleu, chrf; /* 0 to 100 */
 } weft_validation;
 
-/** WEFT_ERR_STATE where the configuration names no validation text. */
+/** Of the running average where train.ema keeps one. WEFT_ERR_STATE where the configuration names no
+ *  validation text. */
 weft_status weft_trainer_validate(weft_trainer *trainer, weft_validation *result) WEFT_MUST_CHECK;
 
 /** Called for each sentence translated, in the corpus' order. */
 typedef void weft_translation_visitor(const char *source, const char *reference,
                                       const char *hypothesis, void *user);
-/** Translate an encoded corpus greedily and compare; result->loss is left alone. `tape` was made
+/** Translate an encoded corpus with train.beam and compare; result->loss is left alone. `tape` was made
  *  with WEFT_NO_GRAD; `visit` may be NULL. */
 weft_status weft_evaluate(const weft_model *model, weft_tape *tape, const weft_corpus *corpus,
                           weft_translation_visitor *visit, void *user,
@@ -80,9 +81,11 @@ typedef enum weft_train_end {
 
 /**
  * Train until something ends it, with log lines, validations and checkpoints as the configuration
- * says. DIR/checkpoint.h5 is the last state, DIR/best.h5 that with the lowest validation loss (or
- * that which reached train.target_exact); with train.keep > 1 the last so many are kept as
- * DIR/checkpoint-UPDATE.h5 as well.
+ * says. DIR/checkpoint.h5 is the last state, DIR/best.h5 that of the best
+ * validation by train.monitor (or that which reached train.target_exact); with train.keep > 1 the last
+ * so many are kept as DIR/checkpoint-UPDATE.h5 as well, with train.keep_best > 1 those of the best
+ * validations as DIR/best-UPDATE.h5. With train.ema the files of the best have the running average as
+ * parameters, and the parameters as block "ema".
  *
  * After an error the files are those of the last good checkpoint.
  */

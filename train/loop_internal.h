@@ -6,6 +6,13 @@
 #include "train/dataset.h"
 #include "train/loop.h"
 
+/* A validation: what train.monitor looks at, with the sign by which more is better. */
+typedef struct weft_best {
+    int64_t update;
+    double score;
+} weft_best;
+enum { WEFT_MOST_BEST = 32 };
+
 struct weft_trainer {
     weft_model *model;
     weft_optimiser *optimiser;
@@ -13,10 +20,12 @@ struct weft_trainer {
     weft_corpus *train, *valid, *sample; /* sample: the part of `valid` that is translated */
     weft_batches *batches, *valid_batches;
     weft_tape *tape, *valid_tape;
-    int64_t update, tokens; /* made; target tokens seen */
-    double best_loss;       /* of all validations; infinite before the first */
-    int64_t n_worse;        /* validations since */
-    bool other_numerics;    /* the checkpoint was made with another kernel */
+    int64_t update, tokens;         /* made; target tokens seen */
+    weft_real *ema;                 /* running average of the parameters' block; NULL: none */
+    weft_best best[WEFT_MOST_BEST]; /* validations, the best first: train.keep_best of them */
+    int64_t n_best;
+    int64_t n_worse;     /* validations since the best */
+    bool other_numerics; /* the checkpoint was made with another kernel */
 };
 
 /** The gradient of one batch, added to the parameters'; its summed loss in *loss. */
@@ -25,6 +34,9 @@ weft_status weft_trainer_gradient(weft_trainer *trainer, const weft_batch *batch
 /** An update with the gradients of `tokens` target tokens. */
 weft_status weft_trainer_apply(weft_trainer *trainer, int64_t tokens, double *lr,
                                double *norm) WEFT_MUST_CHECK;
+
+/** Exchange the parameters with their running average, where there is one; twice is back again. */
+void weft_trainer_exchange(weft_trainer *trainer);
 
 /** Put the state of a checkpoint into a trainer that was just made from its configuration. */
 weft_status weft_trainer_restore(weft_trainer *trainer,

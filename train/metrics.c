@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ORDER = WEFT_CHRF_ORDER };
+enum { MAX_ORDER = WEFT_CHRF_ORDER, WORD_ORDERS = WEFT_METRIC_ORDERS - WEFT_CHRF_ORDER };
 
 /* A suffix, cut at MAX_ORDER symbols. */
 typedef struct gram {
@@ -29,18 +29,11 @@ typedef struct word {
     size_t place; /* in the row of all the segment's words */
 } word;
 
-/* Counts of one order. */
-typedef struct order_counts {
-    int64_t hypothesis, reference, matches;
-} order_counts;
-
 struct weft_metric {
-    weft_metric_kind kind;
-    int n_refs;
-    bool lowercase;
-    int64_t n_segments, n_exact;
-    int64_t hypothesis_words, reference_words; /* BLEU */
-    order_counts order[MAX_ORDER];             /* BLEU leaves `reference` 0 */
+    weft_metric_spec spec;
+    weft_statistics sum;
+    weft_statistics *each; /* of each segment, with spec.keep_segments */
+    size_t each_room;
 
     /* One segment: text 0 is the hypothesis, texts 1 .. n_refs are the references. */
     weft_text_buffer *text;
@@ -49,26 +42,38 @@ struct weft_metric {
     gram *grams;
     word *words;
     size_t symbols_room, grams_room, words_room;
-    size_t *begin; /* [n_refs + 2]: where each text's symbols and grams begin */
-    size_t *at;    /* [n_refs + 2]: where the walk is in each list */
+    size_t *begin;                 /* [n_refs + 2]: where each text's symbols and grams begin */
+    size_t *at;                    /* [n_refs + 2]: where the walk is in each list */
+    weft_statistics *by_reference; /* [n_refs], chrF */
 };
 
-weft_status weft_metric_new(weft_metric_kind kind, int n_refs, bool lowercase, weft_metric **metric)
+static weft_status check(const weft_metric_spec *spec)
+{
+    if (spec->n_refs < 1)
+        return weft_error(WEFT_ERR_RANGE, "metric: n_refs is %d, at least 1 reference is needed",
+                          spec->n_refs);
+    if (!(spec->smooth_value >= 0 && isfinite(spec->smooth_value)))
+        return weft_error(WEFT_ERR_RANGE, "metric: smooth_value %g is not in [0, inf)",
+                          spec->smooth_value);
+    return WEFT_OK;
+}
+
+weft_status weft_metric_new(const weft_metric_spec *spec, weft_metric **metric)
 {
     *metric = NULL;
-    if (n_refs < 1) {
-        return weft_error(WEFT_ERR_RANGE, "metric: n_refs is %d, at least 1 reference is needed",
-                          n_refs);
-    }
+    const weft_status status = check(spec);
+    if (status != WEFT_OK) return status;
     weft_metric *made = weft_alloc(1, sizeof *made);
     if (made == NULL) return WEFT_ERR_MEMORY;
-    made->kind = kind;
-    made->n_refs = n_refs;
-    made->lowercase = lowercase;
-    made->text = weft_alloc((size_t)n_refs + 1, sizeof *made->text);
-    made->begin = weft_alloc((size_t)n_refs + 2, sizeof *made->begin);
-    made->at = weft_alloc((size_t)n_refs + 2, sizeof *made->at);
-    if (made->text == NULL || made->begin == NULL || made->at == NULL) {
+    const size_t n_refs = (size_t)spec->n_refs;
+    made->spec = *spec;
+    if (spec->smooth_value == 0)
+        made->spec.smooth_value = spec->smoothing == WEFT_SMOOTH_FLOOR ? 0.1 : 1;
+    made->text = weft_alloc(n_refs + 1, sizeof *made->text);
+    made->begin = weft_alloc(n_refs + 2, sizeof *made->begin);
+    made->at = weft_alloc(n_refs + 2, sizeof *made->at);
+    made->by_reference = weft_alloc(n_refs, sizeof *made->by_reference);
+    if (!made->text || !made->begin || !made->at || !made->by_reference) {
         weft_metric_free(made);
         return WEFT_ERR_MEMORY;
     }
@@ -79,16 +84,18 @@ weft_status weft_metric_new(weft_metric_kind kind, int n_refs, bool lowercase, w
 void weft_metric_free(weft_metric *metric)
 {
     if (metric == NULL) return;
-    for (int i = 0; metric->text != NULL && i <= metric->n_refs; i++) {
+    for (int i = 0; metric->text != NULL && i <= metric->spec.n_refs; i++) {
         weft_text_release(&metric->text[i]);
     }
     weft_text_release(&metric->scratch);
+    weft_free(metric->each);
     weft_free(metric->text);
     weft_free(metric->symbols);
     weft_free(metric->grams);
     weft_free(metric->words);
     weft_free(metric->begin);
     weft_free(metric->at);
+    weft_free(metric->by_reference);
     weft_free(metric);
 }
 
@@ -111,10 +118,10 @@ static weft_status reserve(void **block, size_t *room, size_t n, size_t each_byt
 static weft_status prepare(weft_metric *metric, const char *text, weft_text_buffer *out)
 {
     weft_text_buffer *scratch = &metric->scratch;
-    if (metric->kind != WEFT_METRIC_BLEU) {
-        return metric->lowercase ? weft_text_lower(text, out) : weft_text_copy(text, out);
+    if (metric->spec.kind != WEFT_METRIC_BLEU) {
+        return metric->spec.lowercase ? weft_text_lower(text, out) : weft_text_copy(text, out);
     }
-    if (!metric->lowercase) return weft_text_tokenise_13a(text, scratch, out);
+    if (!metric->spec.lowercase) return weft_text_tokenise_13a(text, scratch, out);
     weft_text_buffer lower = { 0 };
     weft_status status = weft_text_lower(text, &lower);
     if (status == WEFT_OK) status = weft_text_tokenise_13a(lower.text, scratch, out);
@@ -127,7 +134,7 @@ static weft_status prepare_all(weft_metric *metric, const char *hypothesis,
 {
     weft_status status = prepare(metric, hypothesis, &metric->text[0]);
     if (status == WEFT_ERR_INPUT) return weft_error_prefix(status, "hypothesis: ");
-    for (int i = 0; i < metric->n_refs && status == WEFT_OK; i++) {
+    for (int i = 0; i < metric->spec.n_refs && status == WEFT_OK; i++) {
         status = prepare(metric, references[i], &metric->text[i + 1]);
         if (status == WEFT_ERR_INPUT) return weft_error_prefix(status, "reference %d: ", i + 1);
     }
@@ -138,7 +145,7 @@ static weft_status prepare_all(weft_metric *metric, const char *hypothesis,
 static weft_status points_to_symbols(weft_metric *metric)
 {
     size_t n = 0, n_bytes;
-    for (int i = 0; i <= metric->n_refs; i++) {
+    for (int i = 0; i <= metric->spec.n_refs; i++) {
         size_t most;
         if (!weft_add_bytes(n, metric->text[i].n_bytes, &most)) {
             return weft_error(WEFT_ERR_OVERFLOW, "metric: a segment is too long");
@@ -153,7 +160,7 @@ static weft_status points_to_symbols(weft_metric *metric)
             if (!weft_text_is_space(point)) metric->symbols[n++] = point;
         }
     }
-    metric->begin[metric->n_refs + 1] = n;
+    metric->begin[metric->spec.n_refs + 1] = n;
     return WEFT_OK;
 }
 
@@ -170,7 +177,7 @@ static int compare_words(const void *a, const void *b)
 static weft_status words_to_symbols(weft_metric *metric)
 {
     size_t n = 0;
-    for (int i = 0; i <= metric->n_refs; i++) {
+    for (int i = 0; i <= metric->spec.n_refs; i++) {
         metric->begin[i] = n;
         for (const char *p = metric->text[i].text; *p != '\0';) {
             const size_t n_bytes = strcspn(p, " ");
@@ -183,7 +190,7 @@ static weft_status words_to_symbols(weft_metric *metric)
             if (*p == ' ') p++;
         }
     }
-    metric->begin[metric->n_refs + 1] = n;
+    metric->begin[metric->spec.n_refs + 1] = n;
     const weft_status status =
         reserve((void **)&metric->symbols, &metric->symbols_room, n, sizeof *metric->symbols);
     if (status != WEFT_OK) return status;
@@ -214,11 +221,11 @@ static int compare_grams(const void *a, const void *b) { return compare_up_to(a,
 
 static weft_status sort_grams(weft_metric *metric)
 {
-    const size_t n = metric->begin[metric->n_refs + 1];
+    const size_t n = metric->begin[metric->spec.n_refs + 1];
     const weft_status status =
         reserve((void **)&metric->grams, &metric->grams_room, n, sizeof *metric->grams);
     if (status != WEFT_OK) return status;
-    for (int i = 0; i <= metric->n_refs; i++) {
+    for (int i = 0; i <= metric->spec.n_refs; i++) {
         const size_t begin = metric->begin[i], end = metric->begin[i + 1];
         for (size_t k = begin; k < end; k++) {
             gram *g = &metric->grams[k];
@@ -255,7 +262,7 @@ static int64_t n_grams(const weft_metric *metric, int i, int order)
 static int64_t count_matches(weft_metric *metric, int first, int last, int order)
 {
     int64_t n_matches = 0;
-    memcpy(metric->at, metric->begin, ((size_t)metric->n_refs + 2) * sizeof *metric->at);
+    memcpy(metric->at, metric->begin, ((size_t)metric->spec.n_refs + 2) * sizeof *metric->at);
     while (metric->at[0] < metric->begin[1]) {
         const gram *wanted = &metric->grams[metric->at[0]];
         if (wanted->length < order) {
@@ -275,68 +282,85 @@ static int64_t count_matches(weft_metric *metric, int first, int last, int order
 
 /* ---- BLEU ------------------------------------------------------------------------------------ */
 
-static weft_status add_bleu(weft_metric *metric)
+static weft_status count_bleu(weft_metric *metric, weft_statistics *s)
 {
     weft_status status = words_to_symbols(metric);
     if (status == WEFT_OK) status = sort_grams(metric);
     if (status != WEFT_OK) return status;
     for (int order = 1; order <= WEFT_BLEU_ORDER; order++) {
-        metric->order[order - 1].hypothesis += n_grams(metric, 0, order);
-        metric->order[order - 1].matches += count_matches(metric, 1, metric->n_refs, order);
+        s->order[order - 1].hypothesis = n_grams(metric, 0, order);
+        s->order[order - 1].matches = count_matches(metric, 1, metric->spec.n_refs, order);
     }
     const int64_t n_words = n_grams(metric, 0, 1);
     int64_t closest = n_grams(metric, 1, 1); /* a tie goes to the shorter reference */
-    for (int i = 2; i <= metric->n_refs; i++) {
+    for (int i = 2; i <= metric->spec.n_refs; i++) {
         const int64_t n = n_grams(metric, i, 1);
         const int64_t distance = llabs(n - n_words), best = llabs(closest - n_words);
         if (distance < best || (distance == best && n < closest)) closest = n;
     }
-    metric->hypothesis_words += n_words;
-    metric->reference_words += closest;
+    s->hypothesis_words = n_words;
+    s->reference_words = closest;
     return WEFT_OK;
 }
 
-weft_bleu weft_metric_bleu(const weft_metric *metric)
+/* Percent of the n-grams of an order (from 0) that match; *n_empty orders had no match so far. */
+static double precision_of(const weft_metric_spec *spec, const weft_order_counts *c, int order,
+                           int *n_empty)
 {
-    assert(metric->kind == WEFT_METRIC_BLEU);
+    const bool add = spec->smoothing == WEFT_SMOOTH_ADD_K && order > 0;
+    const double matches = (double)c->matches + (add ? spec->smooth_value : 0);
+    const double ngrams = (double)c->hypothesis + (add ? spec->smooth_value : 0);
+    if (matches > 0) return 100.0 * matches / ngrams;
+    if (spec->smoothing == WEFT_SMOOTH_EXP) return 100.0 / (ldexp(1, ++*n_empty) * ngrams);
+    return spec->smoothing == WEFT_SMOOTH_FLOOR ? 100.0 * spec->smooth_value / ngrams : 0;
+}
+
+static weft_bleu bleu_of(const weft_metric_spec *spec, const weft_statistics *s)
+{
     weft_bleu bleu = { .brevity = 1.0,
-                       .hypothesis_words = metric->hypothesis_words,
-                       .reference_words = metric->reference_words };
+                       .hypothesis_words = s->hypothesis_words,
+                       .reference_words = s->reference_words };
+    const bool add = spec->smoothing == WEFT_SMOOTH_ADD_K;
     bool any_match = false, every_order = true;
     for (int i = 0; i < WEFT_BLEU_ORDER; i++) {
-        bleu.matches[i] = metric->order[i].matches;
-        bleu.ngrams[i] = metric->order[i].hypothesis;
+        bleu.matches[i] = s->order[i].matches;
+        bleu.ngrams[i] = s->order[i].hypothesis;
         any_match = any_match || bleu.matches[i] > 0;
-        every_order = every_order && bleu.ngrams[i] > 0;
+        every_order = every_order && (bleu.ngrams[i] > 0 || (add && i > 0));
     }
     const double sys = (double)bleu.hypothesis_words, ref = (double)bleu.reference_words;
     if (sys < ref) bleu.brevity = sys > 0 ? exp(1 - ref / sys) : 0.0;
     if (!any_match) return bleu;
-    double smooth = 1, sum_log = 0; /* the k-th order without a match counts 1 / (2^k n-grams) */
-    for (int i = 0; i < WEFT_BLEU_ORDER && bleu.ngrams[i] > 0; i++) {
-        if (bleu.matches[i] == 0) smooth *= 2;
-        bleu.precision[i] = bleu.matches[i] == 0
-                                ? 100.0 / (smooth * (double)bleu.ngrams[i])
-                                : 100.0 * (double)bleu.matches[i] / (double)bleu.ngrams[i];
+    double sum_log = 0;
+    int n_empty = 0;
+    for (int i = 0; i < WEFT_BLEU_ORDER && (bleu.ngrams[i] > 0 || (add && i > 0)); i++) {
+        bleu.precision[i] = precision_of(spec, &s->order[i], i, &n_empty);
         sum_log += log(bleu.precision[i]);
     }
     if (every_order) bleu.score = bleu.brevity * exp(sum_log / WEFT_BLEU_ORDER);
     return bleu;
 }
 
+weft_bleu weft_metric_bleu(const weft_metric *metric)
+{
+    assert(metric->spec.kind == WEFT_METRIC_BLEU);
+    return bleu_of(&metric->spec, &metric->sum);
+}
+
 /* ---- chrF ------------------------------------------------------------------------------------ */
 
 /* F score with beta = 2 of the precision and recall averaged over the orders that both sides have.
  */
-static double chrf_score(const order_counts order[])
+static double chrf_of(const weft_statistics *s)
 {
     const double beta_squared = 4;
     double precision = 0, recall = 0;
     int n_orders = 0;
-    for (int i = 0; i < WEFT_CHRF_ORDER; i++) {
-        if (order[i].hypothesis == 0 || order[i].reference == 0) continue;
-        precision += (double)order[i].matches / (double)order[i].hypothesis;
-        recall += (double)order[i].matches / (double)order[i].reference;
+    for (int i = 0; i < WEFT_METRIC_ORDERS; i++) {
+        const weft_order_counts *c = &s->order[i];
+        if (c->hypothesis == 0 || c->reference == 0) continue;
+        precision += (double)c->matches / (double)c->hypothesis;
+        recall += (double)c->matches / (double)c->reference;
         n_orders++;
     }
     if (n_orders == 0) return 0;
@@ -346,33 +370,53 @@ static double chrf_score(const order_counts order[])
     return 100 * ((1 + beta_squared) * precision * recall / (beta_squared * precision + recall));
 }
 
-/* Of several references the one with the best score of this segment counts; a tie goes to the
- * first. n-grams of an order that the reference is too short for do not count. */
-static weft_status add_chrf(weft_metric *metric)
+/* The n-grams of the present symbols against each reference, into order[first] and on. n-grams of an
+ * order that the reference is too short for do not count. */
+static weft_status count_orders(weft_metric *metric, int first, int n_orders)
 {
-    weft_status status = points_to_symbols(metric);
-    if (status == WEFT_OK) status = sort_grams(metric);
-    if (status != WEFT_OK) return status;
-    order_counts best[WEFT_CHRF_ORDER] = { { 0 } };
-    double best_score = -1;
-    for (int i = 1; i <= metric->n_refs; i++) {
-        order_counts counts[WEFT_CHRF_ORDER];
-        for (int order = 1; order <= WEFT_CHRF_ORDER; order++) {
-            order_counts *c = &counts[order - 1];
+    const weft_status status = sort_grams(metric);
+    for (int i = 1; i <= metric->spec.n_refs && status == WEFT_OK; i++)
+        for (int order = 1; order <= n_orders; order++) {
+            weft_order_counts *c = &metric->by_reference[i - 1].order[first + order - 1];
             c->reference = n_grams(metric, i, order);
             c->hypothesis = c->reference > 0 ? n_grams(metric, 0, order) : 0;
             c->matches = count_matches(metric, i, i, order);
         }
-        const double score = chrf_score(counts);
-        if (score <= best_score) continue;
-        best_score = score;
-        memcpy(best, counts, sizeof best);
+    return status;
+}
+
+/* The words of each text in its place. */
+static weft_status split_marks(weft_metric *metric)
+{
+    weft_text_buffer words = { 0 };
+    weft_status status = WEFT_OK;
+    for (int i = 0; i <= metric->spec.n_refs && status == WEFT_OK; i++) {
+        status = weft_text_split_marks(&metric->text[i], &metric->scratch, &words);
+        if (status != WEFT_OK) break;
+        const weft_text_buffer characters = metric->text[i];
+        metric->text[i] = words;
+        words = characters;
     }
-    for (int i = 0; i < WEFT_CHRF_ORDER; i++) {
-        metric->order[i].hypothesis += best[i].hypothesis;
-        metric->order[i].reference += best[i].reference;
-        metric->order[i].matches += best[i].matches;
+    weft_text_release(&words);
+    return status;
+}
+
+/* Of several references the one with the best score of this segment counts; a tie goes to the
+ * first. */
+static weft_status count_chrf(weft_metric *metric, weft_statistics *s)
+{
+    weft_status status = points_to_symbols(metric);
+    if (status == WEFT_OK) status = count_orders(metric, 0, WEFT_CHRF_ORDER);
+    if (metric->spec.kind == WEFT_METRIC_CHRF_PLUS_PLUS) {
+        if (status == WEFT_OK) status = split_marks(metric);
+        if (status == WEFT_OK) status = words_to_symbols(metric);
+        if (status == WEFT_OK) status = count_orders(metric, WEFT_CHRF_ORDER, WORD_ORDERS);
     }
+    if (status != WEFT_OK) return status;
+    int best = 0;
+    for (int i = 1; i < metric->spec.n_refs; i++)
+        if (chrf_of(&metric->by_reference[i]) > chrf_of(&metric->by_reference[best])) best = i;
+    memcpy(s->order, metric->by_reference[best].order, sizeof s->order);
     return WEFT_OK;
 }
 
@@ -380,42 +424,85 @@ static weft_status add_chrf(weft_metric *metric)
 
 static bool equals_a_reference(const weft_metric *metric)
 {
-    for (int i = 1; i <= metric->n_refs; i++) {
+    for (int i = 1; i <= metric->spec.n_refs; i++) {
         if (strcmp(metric->text[0].text, metric->text[i].text) == 0) return true;
     }
     return false;
 }
 
+void weft_statistics_add(weft_statistics *sum, const weft_statistics *of)
+{
+    sum->n_segments += of->n_segments;
+    sum->n_exact += of->n_exact;
+    sum->hypothesis_words += of->hypothesis_words;
+    sum->reference_words += of->reference_words;
+    for (int i = 0; i < WEFT_METRIC_ORDERS; i++) {
+        sum->order[i].hypothesis += of->order[i].hypothesis;
+        sum->order[i].reference += of->order[i].reference;
+        sum->order[i].matches += of->order[i].matches;
+    }
+}
+
+double weft_statistics_score(const weft_metric_spec *spec, const weft_statistics *of)
+{
+    switch (spec->kind) {
+    case WEFT_METRIC_BLEU: return bleu_of(spec, of).score;
+    case WEFT_METRIC_CHRF:
+    case WEFT_METRIC_CHRF_PLUS_PLUS: return chrf_of(of);
+    case WEFT_METRIC_EXACT: break;
+    }
+    return of->n_segments > 0 ? 100.0 * (double)of->n_exact / (double)of->n_segments : 0;
+}
+
+const weft_statistics *weft_metric_each(const weft_metric *metric, weft_metric_spec *spec)
+{
+    *spec = metric->spec;
+    return metric->each;
+}
+
 weft_status weft_metric_add(weft_metric *metric, const char *hypothesis,
                             const char *const references[])
 {
+    weft_statistics of = { .n_segments = 1 };
     weft_status status = prepare_all(metric, hypothesis, references);
-    if (status == WEFT_OK && metric->kind == WEFT_METRIC_BLEU) status = add_bleu(metric);
-    if (status == WEFT_OK && metric->kind == WEFT_METRIC_CHRF) status = add_chrf(metric);
     if (status != WEFT_OK) return status;
-    if (metric->kind == WEFT_METRIC_EXACT) metric->n_exact += equals_a_reference(metric);
-    metric->n_segments++;
+    switch (metric->spec.kind) {
+    case WEFT_METRIC_BLEU: status = count_bleu(metric, &of); break;
+    case WEFT_METRIC_CHRF:
+    case WEFT_METRIC_CHRF_PLUS_PLUS: status = count_chrf(metric, &of); break;
+    case WEFT_METRIC_EXACT: of.n_exact = equals_a_reference(metric); break;
+    }
+    const size_t n = (size_t)metric->sum.n_segments;
+    if (status == WEFT_OK && metric->spec.keep_segments)
+        status = reserve((void **)&metric->each, &metric->each_room, n + 1, sizeof of);
+    if (status != WEFT_OK) return status;
+    if (metric->spec.keep_segments) metric->each[n] = of;
+    weft_statistics_add(&metric->sum, &of);
     return WEFT_OK;
 }
 
 double weft_metric_score(const weft_metric *metric)
 {
-    if (metric->kind == WEFT_METRIC_BLEU) return weft_metric_bleu(metric).score;
-    if (metric->kind == WEFT_METRIC_CHRF) return chrf_score(metric->order);
-    if (metric->n_segments == 0) return 0;
-    return 100.0 * (double)metric->n_exact / (double)metric->n_segments;
+    return weft_statistics_score(&metric->spec, &metric->sum);
 }
 
-int64_t weft_metric_segments(const weft_metric *metric) { return metric->n_segments; }
+int64_t weft_metric_segments(const weft_metric *metric) { return metric->sum.n_segments; }
+
+/* ---- texts ----------------------------------------------------------------------------------- */
+
+static const char *const names[] = { [WEFT_METRIC_BLEU] = "BLEU",
+                                     [WEFT_METRIC_CHRF] = "chrF2",
+                                     [WEFT_METRIC_CHRF_PLUS_PLUS] = "chrF2++",
+                                     [WEFT_METRIC_EXACT] = "exact" };
 
 const char *weft_metric_line(const weft_metric *metric, char buf[WEFT_METRIC_TEXT])
 {
     const double score = weft_metric_score(metric);
-    if (metric->kind == WEFT_METRIC_CHRF) {
-        snprintf(buf, WEFT_METRIC_TEXT, "chrF2 = %.2f", score);
-    } else if (metric->kind == WEFT_METRIC_EXACT) {
+    if (metric->spec.kind == WEFT_METRIC_CHRF || metric->spec.kind == WEFT_METRIC_CHRF_PLUS_PLUS) {
+        snprintf(buf, WEFT_METRIC_TEXT, "%s = %.2f", names[metric->spec.kind], score);
+    } else if (metric->spec.kind == WEFT_METRIC_EXACT) {
         snprintf(buf, WEFT_METRIC_TEXT, "exact match: %.2f %% (%lld of %lld)", score,
-                 (long long)metric->n_exact, (long long)metric->n_segments);
+                 (long long)metric->sum.n_exact, (long long)metric->sum.n_segments);
     } else {
         const weft_bleu bleu = weft_metric_bleu(metric);
         const double ratio = bleu.reference_words > 0
@@ -431,16 +518,33 @@ const char *weft_metric_line(const weft_metric *metric, char buf[WEFT_METRIC_TEX
     return buf;
 }
 
+/* "exp", "floor[0.10]" */
+static void smoothing_text(const weft_metric_spec *spec, char buf[48])
+{
+    static const char *const how[] = { [WEFT_SMOOTH_EXP] = "exp",
+                                       [WEFT_SMOOTH_NONE] = "none",
+                                       [WEFT_SMOOTH_FLOOR] = "floor",
+                                       [WEFT_SMOOTH_ADD_K] = "add-k" };
+    const bool valued =
+        spec->smoothing == WEFT_SMOOTH_FLOOR || spec->smoothing == WEFT_SMOOTH_ADD_K;
+    if (valued) {
+        snprintf(buf, 48, "%s[%.2f]", how[spec->smoothing], spec->smooth_value);
+    } else {
+        snprintf(buf, 48, "%s", how[spec->smoothing]);
+    }
+}
+
 const char *weft_metric_signature(const weft_metric *metric, char buf[WEFT_METRIC_TEXT])
 {
-    static const char *const how[] = { [WEFT_METRIC_BLEU] = "|eff:no|tok:13a|smooth:exp",
-                                       [WEFT_METRIC_CHRF] = "|eff:yes|nc:6|nw:0|space:no",
-                                       [WEFT_METRIC_EXACT] = "" };
-    static const char *const name[] = {
-        [WEFT_METRIC_BLEU] = "BLEU", [WEFT_METRIC_CHRF] = "chrF2", [WEFT_METRIC_EXACT] = "exact"
-    };
+    char smoothing[48], how[96] = "";
+    const weft_metric_spec *spec = &metric->spec;
+    smoothing_text(spec, smoothing);
+    if (spec->kind == WEFT_METRIC_BLEU)
+        snprintf(how, sizeof how, "|eff:no|tok:13a|smooth:%s", smoothing);
+    if (spec->kind == WEFT_METRIC_CHRF || spec->kind == WEFT_METRIC_CHRF_PLUS_PLUS)
+        snprintf(how, sizeof how, "|eff:yes|nc:6|nw:%d|space:no",
+                 spec->kind == WEFT_METRIC_CHRF ? 0 : WORD_ORDERS);
     snprintf(buf, WEFT_METRIC_TEXT, "%s|nrefs:%d|case:%s%s|version:weft-" WEFT_VERSION,
-             name[metric->kind], metric->n_refs, metric->lowercase ? "lc" : "mixed",
-             how[metric->kind]);
+             names[spec->kind], spec->n_refs, spec->lowercase ? "lc" : "mixed", how);
     return buf;
 }

@@ -1,10 +1,11 @@
-/* state.c - a trainer's state as a checkpoint, and back. */
+/* state.c - a model, or a trainer's whole state, as a checkpoint, and back. */
 #include "train/loop_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_BLOCKS = 4, NUMERICS_BYTES = 128 };
+enum { MOST_BLOCKS = 4, N_INTEGERS = 9, NUMERICS_BYTES = 128 };
 
 /* What the bits of a run depend on beside its configuration and texts. */
 static void numerics_text(char buf[NUMERICS_BYTES])
@@ -27,57 +28,85 @@ static weft_status write_texts(const weft_model *model, texts *out)
     return out->config && out->target && (out->source || !two) ? WEFT_OK : WEFT_ERR_MEMORY;
 }
 
-static weft_status save(weft_trainer *t, const char *path, const texts *written)
+/* The model with its texts, and what else `state` has. */
+static weft_status save(const weft_model *model, weft_checkpoint state, const char *path)
 {
-    int64_t epoch, batch;
+    texts written;
     char numerics[NUMERICS_BYTES];
-    weft_checkpoint_block blocks[MOST_BLOCKS];
-    weft_batches_position(t->batches, &epoch, &batch);
+    weft_status status = write_texts(model, &written);
     numerics_text(numerics);
-    const int n_blocks = weft_optimiser_n_blocks(t->optimiser);
-    for (int i = 0; i < n_blocks && i < MOST_BLOCKS; i++)
+    const weft_checkpoint_text saved[] = {
+        { "config", written.config },
+        { "numerics", numerics },
+        { "target_vocab", written.target },
+        { "source_vocab", written.source },
+    };
+    state.params = model->params;
+    state.n_texts = written.source ? 4 : 3;
+    state.texts = saved;
+    if (status == WEFT_OK) status = weft_checkpoint_save(path, &state);
+    weft_free(written.config);
+    weft_free(written.source);
+    weft_free(written.target);
+    return status;
+}
+
+weft_status weft_model_save(const weft_model *model, const char *path)
+{
+    return save(model, (weft_checkpoint){ .n_blocks = 0 }, path);
+}
+
+/* Moments of the optimiser, and the running average. */
+static int list_blocks(weft_trainer *t, weft_checkpoint_block blocks[MOST_BLOCKS])
+{
+    int n = weft_optimiser_n_blocks(t->optimiser);
+    assert(n < MOST_BLOCKS);
+    for (int i = 0; i < n; i++)
         blocks[i] = (weft_checkpoint_block){ weft_optimiser_block_name(t->optimiser, i),
                                              weft_optimiser_block(t->optimiser, i) };
-    const weft_checkpoint_integer integers[] = {
+    if (t->ema) blocks[n++] = (weft_checkpoint_block){ "ema", t->ema };
+    return n;
+}
+
+static void best_name(char name[32], const char *what, int64_t i)
+{
+    snprintf(name, 32, "best_%.8s_%d", what, (int)i + 1);
+}
+
+weft_status weft_trainer_save(weft_trainer *t, const char *path)
+{
+    int64_t epoch, batch;
+    char names[WEFT_MOST_BEST][2][32];
+    weft_checkpoint_block blocks[MOST_BLOCKS];
+    weft_checkpoint_integer integers[N_INTEGERS + WEFT_MOST_BEST];
+    weft_checkpoint_double doubles[WEFT_MOST_BEST];
+    weft_batches_position(t->batches, &epoch, &batch);
+    const weft_checkpoint_integer fixed[N_INTEGERS] = {
         { "update", t->update },
         { "epoch", epoch },
         { "batch", batch },
         { "seed", t->model->config.train.seed },
         { "tokens", t->tokens },
         { "worse_validations", t->n_worse },
+        { "best_validations", t->n_best },
         { "train_items", weft_corpus_size(t->train) },
         { "train_tokens", weft_corpus_tokens(t->train, WEFT_TARGET, NULL) },
     };
-    const weft_checkpoint_double doubles[] = { { "best_loss", t->best_loss } };
-    const weft_checkpoint_text saved[] = {
-        { "config", written->config },
-        { "numerics", numerics },
-        { "target_vocab", written->target },
-        { "source_vocab", written->source },
-    };
-    const weft_checkpoint state = {
-        .params = t->model->params,
-        .n_blocks = n_blocks,
-        .blocks = blocks,
-        .n_integers = sizeof integers / sizeof *integers,
-        .integers = integers,
-        .n_doubles = sizeof doubles / sizeof *doubles,
-        .doubles = doubles,
-        .n_texts = written->source ? 4 : 3,
-        .texts = saved,
-    };
-    return weft_checkpoint_save(path, &state);
-}
-
-weft_status weft_trainer_save(weft_trainer *t, const char *path)
-{
-    texts written;
-    weft_status status = write_texts(t->model, &written);
-    if (status == WEFT_OK) status = save(t, path, &written);
-    weft_free(written.config);
-    weft_free(written.source);
-    weft_free(written.target);
-    return status;
+    memcpy(integers, fixed, sizeof fixed);
+    for (int64_t i = 0; i < t->n_best; i++) {
+        best_name(names[i][0], "update", i);
+        best_name(names[i][1], "score", i);
+        integers[N_INTEGERS + i] = (weft_checkpoint_integer){ names[i][0], t->best[i].update };
+        doubles[i] = (weft_checkpoint_double){ names[i][1], t->best[i].score };
+    }
+    return save(t->model,
+                (weft_checkpoint){ .n_blocks = list_blocks(t, blocks),
+                                   .blocks = blocks,
+                                   .n_integers = N_INTEGERS + (int)t->n_best,
+                                   .integers = integers,
+                                   .n_doubles = (int)t->n_best,
+                                   .doubles = doubles },
+                path);
 }
 
 /* ---- back --------------------------------------------------------------------------------------- */
@@ -107,6 +136,23 @@ static weft_status restore_optimiser(weft_trainer *t, const weft_checkpoint_file
     return status;
 }
 
+/* What was best so far, as much of it as train.keep_best asks for now. */
+static weft_status restore_best(weft_trainer *t, const weft_checkpoint_file *file)
+{
+    char name[32];
+    int64_t n = 0;
+    weft_status status = weft_checkpoint_get_integer(file, "best_validations", &n);
+    if (n > t->model->config.train.keep_best) n = t->model->config.train.keep_best;
+    for (t->n_best = 0; t->n_best < n && status == WEFT_OK; t->n_best++) {
+        weft_best *const best = &t->best[t->n_best];
+        best_name(name, "update", t->n_best);
+        status = weft_checkpoint_get_integer(file, name, &best->update);
+        best_name(name, "score", t->n_best);
+        if (status == WEFT_OK) status = weft_checkpoint_get_double(file, name, &best->score);
+    }
+    return status;
+}
+
 weft_status weft_trainer_restore(weft_trainer *t, const weft_checkpoint_file *file)
 {
     int64_t epoch = 0, batch = 0;
@@ -118,9 +164,11 @@ weft_status weft_trainer_restore(weft_trainer *t, const weft_checkpoint_file *fi
     if (status == WEFT_OK) status = weft_checkpoint_get_integer(file, "batch", &batch);
     if (status == WEFT_OK)
         status = weft_checkpoint_get_integer(file, "worse_validations", &t->n_worse);
-    if (status == WEFT_OK) status = weft_checkpoint_get_double(file, "best_loss", &t->best_loss);
+    if (status == WEFT_OK) status = restore_best(t, file);
     if (status == WEFT_OK) status = weft_batches_seek(t->batches, epoch, batch);
     if (status == WEFT_OK) status = restore_optimiser(t, file);
+    if (status == WEFT_OK && t->ema)
+        status = weft_checkpoint_load_block(file, "ema", t->model->params, t->ema);
     if (status == WEFT_OK) status = weft_checkpoint_get_text(file, "numerics", &before);
     if (status != WEFT_OK) return status;
     numerics_text(numerics);
@@ -132,7 +180,8 @@ weft_status weft_trainer_restore(weft_trainer *t, const weft_checkpoint_file *fi
 /* Keys outside [data] and [model] that decide what the past of a run was. */
 static bool decides_past(const char *section, const char *line)
 {
-    static const char *const keys[] = { "[train]seed =", "[train]batch_tokens =", "[optim]kind =" };
+    static const char *const keys[] = { "[train]seed =", "[train]batch_tokens =",
+                                        "[train]monitor =", "[train]ema =", "[optim]kind =" };
     if (strcmp(section, "[data]") == 0 || strcmp(section, "[model]") == 0) return true;
     const size_t n_section = strlen(section);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)

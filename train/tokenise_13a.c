@@ -223,6 +223,46 @@ static void join_words(const weft_text_buffer *in, weft_text_buffer *out)
     out->n_bytes = n;
 }
 
+/* ASCII's punctuation, of which words may begin or end with one. */
+static bool is_mark(char c)
+{
+    return c != ' ' && (is_symbol(c) || c == '\'' || c == ',' || c == '-' || c == '.');
+}
+
+/* chrF++ splits a mark off the end of a word, or else off its beginning. */
+static size_t put_word(const char *word, size_t n_bytes, char *out)
+{
+    size_t n = 0, space = 0; /* before which byte a space goes in; 0: none */
+    if (n_bytes > 1 && is_mark(word[0])) space = 1;
+    if (n_bytes > 1 && is_mark(word[n_bytes - 1])) space = n_bytes - 1;
+    for (size_t i = 0; i < n_bytes; i++) {
+        if (i > 0 && i == space) out[n++] = ' ';
+        out[n++] = word[i];
+    }
+    return n;
+}
+
+weft_status weft_text_split_marks(const weft_text_buffer *text, weft_text_buffer *scratch,
+                                  weft_text_buffer *out)
+{
+    size_t most_bytes; /* a byte becomes at most two */
+    if (!weft_mul_bytes(text->n_bytes, 2, &most_bytes)) most_bytes = SIZE_MAX;
+    weft_status status = weft_text_reserve(scratch, text->n_bytes);
+    if (status == WEFT_OK) status = weft_text_reserve(out, most_bytes);
+    if (status != WEFT_OK) return status;
+    join_words(text, scratch);
+    size_t n = 0;
+    for (const char *p = scratch->text; *p != '\0';) {
+        const size_t n_bytes = strcspn(p, " ");
+        n += put_word(p, n_bytes, out->text + n);
+        p += n_bytes;
+        if (*p == ' ') out->text[n++] = *p++;
+    }
+    out->text[n] = '\0';
+    out->n_bytes = n;
+    return WEFT_OK;
+}
+
 weft_status weft_text_tokenise_13a(const char *text, weft_text_buffer *scratch,
                                    weft_text_buffer *out)
 {

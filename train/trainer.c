@@ -2,6 +2,7 @@
 #include "train/loop_internal.h"
 
 #include <math.h>
+#include <string.h>
 
 static weft_optimiser *make_optimiser(const weft_config *config, const weft_params *params)
 {
@@ -54,15 +55,14 @@ static weft_status make_batches(const weft_model *model, const weft_corpus *corp
     return weft_batches_new(corpus, &spec, batches);
 }
 
-/* The first sentences of the validation text: all of a task, of files as many as are translated in
- * seconds. */
+/* The first sentences of the validation text: all of a task, of files train.validate_sentences. */
 static weft_status make_sample(weft_trainer *t)
 {
-    enum { MOST_OF_FILES = 200 };
     const weft_model *model = t->model;
     if (model->config.model.kind == WEFT_CONFIG_DECODER_ONLY) return WEFT_OK;
     int64_t n = weft_corpus_size(t->valid);
-    if (model->config.data.task[0] == '\0' && n > MOST_OF_FILES) n = MOST_OF_FILES;
+    const int64_t most = model->config.train.validate_sentences;
+    if (model->config.data.task[0] == '\0' && most > 0 && n > most) n = most;
     t->sample = weft_corpus_new();
     weft_status status = t->sample ? WEFT_OK : WEFT_ERR_MEMORY;
     for (int64_t i = 0; i < n && status == WEFT_OK; i++)
@@ -90,6 +90,12 @@ static weft_status prepare(weft_trainer *t)
     status = weft_schedule_check(&t->schedule);
     if (status != WEFT_OK) return status;
     t->optimiser = make_optimiser(config, t->model->params);
+    if (status == WEFT_OK && config->train.ema > 0) {
+        const size_t size = (size_t)weft_params_block_size(t->model->params);
+        t->ema = weft_alloc(size, sizeof *t->ema);
+        if (!t->ema) return WEFT_ERR_MEMORY;
+        memcpy(t->ema, weft_params_values(t->model->params), size * sizeof *t->ema);
+    }
     t->tape = weft_tape_new(config->train.check_finite ? WEFT_CHECK_FINITE : 0);
     t->valid_tape = weft_tape_new(WEFT_NO_GRAD);
     return t->optimiser && t->tape && t->valid_tape ? WEFT_OK : WEFT_ERR_MEMORY;
@@ -138,7 +144,6 @@ static weft_status make(const weft_config *config, const weft_checkpoint_file *f
     *trainer = NULL;
     weft_trainer *t = weft_alloc(1, sizeof *t);
     if (!t) return WEFT_ERR_MEMORY;
-    t->best_loss = INFINITY;
     const weft_status status = build(t, config, file);
     if (status != WEFT_OK) {
         weft_trainer_free(t);
@@ -177,12 +182,25 @@ void weft_trainer_free(weft_trainer *t)
     weft_corpus_free(t->valid);
     weft_corpus_free(t->sample);
     weft_optimiser_free(t->optimiser);
+    weft_free(t->ema);
     weft_model_free(t->model);
     weft_free(t);
 }
 
 const weft_model *weft_trainer_model(const weft_trainer *t) { return t->model; }
 int64_t weft_trainer_updates(const weft_trainer *t) { return t->update; }
+
+void weft_trainer_exchange(weft_trainer *t)
+{
+    if (!t->ema) return;
+    weft_real *const p = weft_params_values(t->model->params);
+    for (int64_t i = 0; i < weft_params_block_size(t->model->params); i++) {
+        const weft_real value = p[i];
+        p[i] = t->ema[i];
+        t->ema[i] = value;
+    }
+    weft_params_changed(t->model->params);
+}
 
 /* ---- one update ---------------------------------------------------------------------------------- */
 
@@ -223,6 +241,7 @@ weft_status weft_trainer_apply(weft_trainer *t, int64_t tokens, double *lr, doub
         return weft_error_prefix(status, "update %lld: ", (long long)t->update + 1);
     t->update++;
     t->tokens += tokens;
+    if (t->ema) weft_ema_update(t->ema, t->model->params, t->model->config.train.ema, t->update);
     return WEFT_OK;
 }
 

@@ -28,7 +28,7 @@ static weft_status mean_loss(weft_trainer *t, double *loss)
 }
 
 typedef struct scores {
-    weft_metric *exact, *bleu;
+    weft_metric *exact, *bleu, *chrf;
 } scores;
 
 static weft_status compare(const weft_model *model, const weft_corpus *corpus,
@@ -44,6 +44,7 @@ static weft_status compare(const weft_model *model, const weft_corpus *corpus,
             weft_vocab_decode(model->target_vocab, hypotheses->ids + begin, end - begin, &text);
         if (status == WEFT_OK) status = weft_metric_add(s->exact, text, &reference);
         if (status == WEFT_OK) status = weft_metric_add(s->bleu, text, &reference);
+        if (status == WEFT_OK) status = weft_metric_add(s->chrf, text, &reference);
         if (status == WEFT_OK && visit)
             visit(weft_corpus_text(corpus, WEFT_SOURCE, i), reference, text, user);
         weft_free(text);
@@ -51,29 +52,42 @@ static weft_status compare(const weft_model *model, const weft_corpus *corpus,
     return status;
 }
 
+static weft_status new_metric(const weft_config *config, weft_metric_kind kind,
+                              weft_metric **metric)
+{
+    const weft_metric_spec spec = { .kind = kind,
+                                    .n_refs = 1,
+                                    .lowercase = config->data.lowercase };
+    return weft_metric_new(&spec, metric);
+}
+
 weft_status weft_evaluate(const weft_model *model, weft_tape *tape, const weft_corpus *corpus,
                           weft_translation_visitor *visit, void *user, weft_validation *result)
 {
     const weft_config *config = &model->config;
     weft_hypotheses hypotheses = { 0 };
-    scores s = { NULL, NULL };
+    scores s = { NULL, NULL, NULL };
     const weft_translator translator = { &model->transformer, tape };
-    const weft_decode_spec spec = { .beam = 1, .max_length = config->train.max_decode_length };
+    const weft_decode_spec spec = { .beam = config->train.beam,
+                                    .penalty = WEFT_PENALTY_GNMT,
+                                    .alpha = 0.6,
+                                    .max_length = config->train.max_decode_length };
     weft_status status =
         weft_decode_corpus(&translator, 1, corpus, config->train.batch_tokens, &spec, &hypotheses);
-    if (status == WEFT_OK)
-        status = weft_metric_new(WEFT_METRIC_EXACT, 1, config->data.lowercase, &s.exact);
-    if (status == WEFT_OK)
-        status = weft_metric_new(WEFT_METRIC_BLEU, 1, config->data.lowercase, &s.bleu);
+    if (status == WEFT_OK) status = new_metric(config, WEFT_METRIC_EXACT, &s.exact);
+    if (status == WEFT_OK) status = new_metric(config, WEFT_METRIC_BLEU, &s.bleu);
+    if (status == WEFT_OK) status = new_metric(config, WEFT_METRIC_CHRF, &s.chrf);
     if (status == WEFT_OK) status = compare(model, corpus, &hypotheses, visit, user, &s);
     if (status == WEFT_OK) {
         result->sentences = weft_metric_segments(s.exact);
         result->n_exact =
             llround(weft_metric_score(s.exact) / 100 * (double)weft_metric_segments(s.exact));
         result->bleu = weft_metric_score(s.bleu);
+        result->chrf = weft_metric_score(s.chrf);
     }
     weft_metric_free(s.exact);
     weft_metric_free(s.bleu);
+    weft_metric_free(s.chrf);
     weft_hypotheses_free(&hypotheses);
     return status;
 }
@@ -82,7 +96,10 @@ weft_status weft_trainer_validate(weft_trainer *t, weft_validation *result)
 {
     if (!t->valid) return weft_error(WEFT_ERR_STATE, "there is no validation text: set data.valid");
     *result = (weft_validation){ 0 };
-    const weft_status status = mean_loss(t, &result->loss);
-    if (status != WEFT_OK || !t->sample) return status;
-    return weft_evaluate(t->model, t->valid_tape, t->sample, NULL, NULL, result);
+    weft_trainer_exchange(t);
+    weft_status status = mean_loss(t, &result->loss);
+    if (status == WEFT_OK && t->sample)
+        status = weft_evaluate(t->model, t->valid_tape, t->sample, NULL, NULL, result);
+    weft_trainer_exchange(t);
+    return status;
 }

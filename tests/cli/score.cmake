@@ -28,6 +28,17 @@ expect(CODE 0 STDIN ${hyp} ARGS score --lowercase --metric exact --ref ${hyp}
        OUT_HAS "^exact match: 100.00 % \\([0-9]+ of [0-9]+\\)\nexact\\|nrefs:1\\|case:lc\\|")
 expect(CODE 0 OUT_HAS "^usage: weft score --ref FILE.*--lowercase" ARGS score --help)
 
+expect(CODE 0 STDIN ${hyp} ARGS score --ref ${ref} --metric chrf++
+       OUT_HAS "^chrF2\\+\\+ = [0-9.]+\nchrF2\\+\\+\\|nrefs:1\\|case:mixed\\|eff:yes\\|nc:6\\|nw:2\\|space:no\\|version:weft-")
+foreach(smooth "none;none" "floor;floor.0.10." "add-k;add-k.1.00.")
+  list(GET smooth 0 name)
+  list(GET smooth 1 signature)
+  expect(CODE 0 STDIN ${hyp} ARGS score --ref ${ref} --smooth ${name}
+         OUT_HAS "^BLEU = [^\n]*\nBLEU[^\n]*smooth:${signature}\\|version:weft")
+endforeach()
+expect(CODE 0 STDIN ${golden}/de.p10.hyp ARGS score --ref ${ref} --against ${golden}/de.p70.hyp --samples 99
+       OUT_HAS "^BLEU = [^\n]*\n[^\n]*de.p70.hyp: BLEU = [^\n]*\n[0-9.]+ \\+- [0-9.]+ against [0-9.]+ \\+- [0-9.]+, p = 0.0100 \\(paired bootstrap, 99 samples, seed 12345\\)\nBLEU.nrefs:1")
+
 # Mistakes: one sentence, exit code 2.
 set(try "\nTry: weft score --help\n")
 expect(CODE 2 ERR "weft score: a reference is needed: --ref FILE\n" ARGS score)
@@ -36,7 +47,7 @@ expect(CODE 2 ERR "weft score: unknown option --metrik (did you mean --metric?)$
 expect(CODE 2 ERR "weft score: unknown option -x${try}" ARGS score -x)
 expect(CODE 2 ERR "weft score: --ref needs a value${try}" ARGS score --ref)
 expect(CODE 2 ERR "weft score: --lowercase takes no value${try}" ARGS score --lowercase=yes)
-expect(CODE 2 ERR "weft score: --metric ble: one of bleu|chrf|exact is needed${try}" ARGS score --metric ble)
+expect(CODE 2 ERR "weft score: --metric ble: one of bleu|chrf|chrf++|exact is needed${try}" ARGS score --metric ble)
 expect(CODE 2 ERR "weft score: unexpected argument more${try}" ARGS score --ref a more)
 expect(CODE 2 ERR_HAS "^weft score: nofile: [^\n]*No such file[^\n]*\n$" ARGS score --ref nofile)
 
@@ -46,6 +57,8 @@ file(WRITE ${WORK}/none "")
 expect(CODE 2 STDIN ${WORK}/three ARGS score --ref two
        ERR "weft score: line counts differ: the hypotheses 3, two 2\n")
 expect(CODE 2 STDIN ${WORK}/two ARGS score --ref two --ref three
+       ERR "weft score: line counts differ: the hypotheses 2, three 3\n")
+expect(CODE 2 STDIN ${WORK}/two ARGS score --ref two --against three
        ERR "weft score: line counts differ: the hypotheses 2, three 3\n")
 expect(CODE 2 ARGS score --ref none ERR "weft score: there are no hypotheses\n")
 execute_process(COMMAND printf "a\\n\\377\\n" OUTPUT_FILE ${WORK}/bytes)
