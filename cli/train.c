@@ -1,6 +1,7 @@
 /* train.c - `weft train`: make a folder, train into it, show what was learnt. */
 #include "cli/cli.h"
 #include "cli/options.h"
+#include "cli/probe.h"
 #include "data/file_internal.h"
 #include "data/tasks.h"
 #include "train/dataset.h"
@@ -18,6 +19,7 @@ typedef struct arguments {
     const char *config, *task, *resume, *out;
     weft_cli_texts set;
     int64_t threads;
+    bool dump_config, sanity, lr_range;
 } arguments;
 
 /* A small model that learns any of the tasks in minutes: what --task starts from. */
@@ -91,6 +93,15 @@ static weft_status read_config(const arguments *args, weft_config *config)
     for (int i = 0; i < args->set.n && status == WEFT_OK; i++)
         status = weft_config_set(config, args->set.text[i]);
     return status == WEFT_OK ? weft_config_check(config) : status;
+}
+
+static weft_status print_config(const weft_config *config)
+{
+    char *text = weft_config_text(config, true);
+    if (!text) return WEFT_ERR_MEMORY;
+    fputs(text, stdout);
+    weft_free(text);
+    return WEFT_OK;
 }
 
 /* ---- the folder --------------------------------------------------------------------------------- */
@@ -249,6 +260,14 @@ static weft_status train(const arguments *args, int *exit_code)
     weft_status status = weft_threads_set((int)args->threads);
     if (status == WEFT_OK) status = read_config(args, &config);
     if (status != WEFT_OK) return status;
+    if (args->dump_config) return print_config(&config);
+    if (args->lr_range) return weft_cli_rate_range(&config);
+    if (args->sanity) {
+        bool passed = false;
+        status = weft_cli_sanity(&config, &passed);
+        if (!passed) *exit_code = WEFT_EXIT_NO;
+        return status;
+    }
     if (args->resume) {
         snprintf(dir, sizeof dir, "%s", args->resume);
         status = join(dir, "checkpoint.h5", path);
@@ -298,16 +317,23 @@ int weft_cli_train(int argc, char **argv)
         { "set", WEFT_CLI_TEXTS, &args.set, "SECTION.KEY=VALUE",
           "change the configuration; may be repeated", 0, 0 },
         { "out", WEFT_CLI_TEXT, &args.out, "DIR", "new folder for the run; out/NAME", 0, 0 },
+        { "dump-config", WEFT_CLI_FLAG, &args.dump_config, NULL,
+          "print the whole configuration as a file, and end", 0, 0 },
+        { "sanity", WEFT_CLI_FLAG, &args.sanity, NULL,
+          "learn one batch by heart, look at the first loss and gradients, and end", 0, 0 },
+        { "lr-range", WEFT_CLI_FLAG, &args.lr_range, NULL,
+          "print the loss under a growing learning rate, and end", 0, 0 },
         { "threads", WEFT_CLI_INTEGER, &args.threads, "N",
           "threads; 0, as many as there are processors", 0, 256 },
     };
     const weft_cli_command command = {
         .name = "train",
-        .synopsis = "--config FILE | --task NAME | --resume DIR [--set SECTION.KEY=VALUE]...\n"
-                    "                  [--out DIR] [--threads N]",
+        .synopsis =
+            "--config FILE | --task NAME | --resume DIR [--set SECTION.KEY=VALUE]...\n"
+            "                  [--out DIR] [--threads N] [--dump-config | --sanity | --lr-range]",
         .summary =
             "Train a Transformer. The folder gets config.ini, log.jsonl, checkpoint.h5 (the\n"
-            "last state) and best.h5 (the lowest validation loss). Ctrl-C finishes the\n"
+            "last state) and best.h5 (the best validation). Ctrl-C finishes the\n"
             "update, saves, and says how to go on.",
         .options = options,
         .n_options = sizeof options / sizeof *options,

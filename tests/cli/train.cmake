@@ -37,6 +37,51 @@ list(SORT made)
 if(NOT made STREQUAL "best.h5;checkpoint.h5;config.ini;log.jsonl")
   message(SEND_ERROR "the folder holds ${made}")
 endif()
+# ---- the whole configuration: reads back as itself
+execute_process(COMMAND ${WEFT} ${tiny} --set train.ema=0.5 --dump-config WORKING_DIRECTORY ${WORK}
+  OUTPUT_FILE ${WORK}/whole.ini RESULT_VARIABLE code)
+file(READ ${WORK}/whole.ini whole)
+if(NOT code EQUAL 0 OR NOT whole MATCHES "\nema = 0.5\n" OR NOT whole MATCHES "\nd_model = 16\n")
+  message(SEND_ERROR "weft train --dump-config: exit code ${code}:\n${whole}")
+endif()
+expect(CODE 0 OUT "${whole}" ARGS train --config whole.ini --dump-config)
+
+# ---- before training
+expect(CODE 0 ARGS ${tiny} --sanity
+       OUT_HAS "^gradient norm  parameters  layer\n *[0-9.e-]+ +[0-9]+  src_embed\n.*  encoder.layers.0\n.*  decoder.layers.0\n.*every layer has a gradient: fine\nfirst loss [0-9.]+, ln V = 3.3673: fine\none batch of [0-9]+ sentences, [0-9]+ tokens, by heart in 300 updates: loss ")
+expect(CODE 0 OUT_HAS "^learning rate      loss\n *1e-06 .*\nthe loss falls fastest at " ARGS ${tiny} --lr-range)
+
+# ---- the best and the last of a run, and their means
+expect(CODE 0 OUT_HAS "held-out" ERR_HAS "chrF|update" ARGS ${tiny} --out several --set train.keep=3
+       --set train.keep_best=2 --set train.validate_every=4 --set train.ema=0.9 --set train.beam=2)
+file(GLOB made RELATIVE ${WORK}/several ${WORK}/several/*-*.h5)
+list(SORT made)
+if(NOT made STREQUAL "best-12.h5;best-8.h5;checkpoint-12.h5;checkpoint-4.h5;checkpoint-8.h5")
+  message(SEND_ERROR "the folder holds ${made}")
+endif()
+expect(CODE 0 OUT "last: the mean of 3 models\n" ARGS average several --last --out last)
+expect(CODE 0 OUT "best: the mean of 2 models\n" ARGS average several --best --out best)
+expect(CODE 0 OUT "two: the mean of 2 models\n"
+       ARGS average several/best-8.h5 several/best-12.h5 --out two)
+execute_process(COMMAND cmp ${WORK}/last/best.h5 ${WORK}/two/best.h5 RESULT_VARIABLE last
+  OUTPUT_QUIET)
+if(last EQUAL 0)
+  message(SEND_ERROR "the mean of the best is that of the last")
+endif()
+file(WRITE ${WORK}/words "abc\n")
+expect(CODE 0 STDIN ${WORK}/words OUT_HAS "^[a-z]*\n$" ARGS translate --model best --beam 2)
+set(need "weft average: checkpoints and --out DIR are needed, and at most one of --last and --best\n")
+expect(CODE 2 ERR "${need}" ARGS average --out x)
+expect(CODE 2 ERR "${need}" ARGS average several)
+expect(CODE 2 ERR "${need}" ARGS average several --out x --last --best)
+expect(CODE 2 ERR "weft average: best: File exists\n" ARGS average several --out best)
+expect(CODE 2 ERR "weft average: there is no new/a/checkpoint-[0-9]*.h5: train.keep keeps more than one\n"
+       ARGS average new/a --last --out x)
+expect(CODE 2 ERR_HAS "^weft average: nowhere: there is no such folder or file\n$" ARGS average nowhere --out x)
+if(EXISTS ${WORK}/x)
+  message(SEND_ERROR "weft average left a folder")
+endif()
+
 file(STRINGS ${WORK}/new/a/log.jsonl lines)
 list(GET lines 0 first)
 list(GET lines -1 last)
