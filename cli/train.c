@@ -298,6 +298,13 @@ static bool check_arguments(const arguments *args)
                 "weft train: one of --config FILE, --task NAME and --resume DIR is needed\n");
         return false;
     }
+    /* A folder without a name would be the root of the file system. */
+    const bool no_name = args->resume && !*args->resume;
+    if (no_name || (args->out && !*args->out)) {
+        fprintf(stderr, "weft train: %s needs the name of a folder\n",
+                no_name ? "--resume" : "--out");
+        return false;
+    }
     if (args->resume && args->out) {
         fprintf(stderr, "weft train: --resume goes on in its own folder, without --out\n");
         return false;

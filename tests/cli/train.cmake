@@ -161,6 +161,10 @@ endfunction()
 set(one "weft train: one of --config FILE, --task NAME and --resume DIR is needed\n")
 expect(CODE 2 ERR "${one}" ARGS train)
 refused(ERR "${one}" ARGS train --config tiny.ini --task copy)
+# An unset shell variable must not become the root of the file system (where a configuration that does
+# not fit keeps even a wrong program from writing).
+expect(CODE 2 ERR "weft train: --out needs the name of a folder\n" ARGS ${tiny} --set model.heads=3 --out=)
+expect(CODE 2 ERR "weft train: --resume needs the name of a folder\n" ARGS train --resume= --set model.heads=3)
 expect(CODE 2 ERR "weft train: --resume goes on in its own folder, without --out\n" ARGS train --resume b --out c)
 expect(CODE 2 ERR "weft train: b exists already: name another folder with --out, or go on with --resume b\n"
        ARGS ${tiny} --out b)
