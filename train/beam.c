@@ -297,8 +297,8 @@ static int32_t forced_id(const search *s, int64_t r)
 
 static void find_candidates(search *s, const weft_real *logits, const weft_real *total)
 {
-    const int64_t work = s->spec->sample ? 0 : s->n_rows * s->V; /* drawing has one row's memory */
-#pragma omp parallel for num_threads(weft_team(s->n_rows, work))
+    const bool one_by_one = s->spec->sample; /* drawing has one row's memory */
+#pragma omp parallel for if (!one_by_one) num_threads(weft_team(s->n_rows, s->n_rows * s->V))
     for (int64_t r = 0; r < s->n_rows; r++) {
         const weft_real *const of_row = logits + r * s->V;
         const int32_t id = forced_id(s, r);
