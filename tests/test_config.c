@@ -266,6 +266,12 @@ START_TEST(values_must_fit_together)
     UNFIT("data.src is set without data.tgt", "data.src=en");
     UNFIT("data.tgt is set without data.src", "data.tgt=en");
     UNFIT("model.d_model = 512 must be divisible by model.heads = 7", "model.heads=7");
+    UNFIT("data.valid is set beside data.task = copy", "data.valid=x");
+    UNFIT("data.test is set beside data.task = copy", "data.test=x");
+    UNFIT("data.test is set for model.kind = decoder-only", "data.task=", "data.train=x",
+          "data.test=x", "model.kind=decoder-only");
+    UNFIT("data.src is set for model.kind = decoder-only", "data.task=", "data.train=x",
+          "data.src=en", "data.tgt=de", "model.kind=decoder-only");
     UNFIT("must be even", "model.d_model=15", "model.heads=3");
     UNFIT("data.max_length needs 257", "model.position=learned", "model.max_positions=256");
     UNFIT("train.max_decode_length needs 1001", "model.position=learned",

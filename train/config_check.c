@@ -13,6 +13,18 @@ static weft_status check_data(const weft_config *config)
         return weft_error(WEFT_ERR_INPUT, "data.train = %s and data.task = %s: only one of the two",
                           config->data.train, config->data.task);
     }
+    if (task && (config->data.valid[0] != '\0' || config->data.test[0] != '\0'))
+        return weft_error(
+            WEFT_ERR_INPUT,
+            "data.%s is set beside data.task = %s, which brings its own held-out text",
+            config->data.valid[0] != '\0' ? "valid" : "test", config->data.task);
+    if (config->model.kind == WEFT_CONFIG_DECODER_ONLY &&
+        (src || tgt || config->data.test[0] != '\0'))
+        return weft_error(WEFT_ERR_INPUT,
+                          "data.%s is set for model.kind = decoder-only, which does not use it",
+                          src   ? "src"
+                          : tgt ? "tgt"
+                                : "test");
     if (src != tgt) {
         return weft_error(WEFT_ERR_INPUT, "data.%s is set without data.%s", src ? "src" : "tgt",
                           src ? "tgt" : "src");
