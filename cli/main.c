@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "cli/dispatch.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,8 +59,18 @@ static void wait_briefly(char **argv)
     (void)execv(self, argv);
 }
 
+/* Standard descriptors that were closed must not become those of files: what is meant for the terminal
+ * would be written into one, or it would be read as the input. Open the wrong way round, so that their
+ * use fails. */
+static void occupy_descriptors(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0) (void)open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv)
 {
+    occupy_descriptors();
     wait_briefly(argv); /* where it cannot, nothing but speed is lost */
     /* A limit on the size of files (ulimit -f) must become a failed write and its sentence; unless
      * ignored, the signal ends the process in the middle of a save. */

@@ -173,8 +173,9 @@ static weft_status read_more(weft_lines *lines)
         } while (got < 0 && errno == EINTR);
     }
     if (got < 0) {
-        return weft_error(WEFT_ERR_IO, "%s:%lld: reading failed: %s", lines->path,
-                          (long long)lines->number + 1, strerror(errno));
+        const bool unfit = errno == EISDIR || errno == EBADF; /* the user's `< DIR` or `<&-` */
+        return weft_error(unfit ? WEFT_ERR_INPUT : WEFT_ERR_IO, "%s:%lld: reading failed: %s",
+                          lines->path, (long long)lines->number + 1, strerror(errno));
     }
     lines->at_end = got == 0;
     lines->end += (size_t)got;

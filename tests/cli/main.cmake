@@ -26,6 +26,21 @@ if(EXISTS /dev/full)
   endif()
 endif()
 
+# A closed descriptor does not become that of a file: the output is lost with a sentence, the reference
+# is not read as hypotheses.
+file(WRITE ${WORK}/lines "a\n")
+execute_process(COMMAND sh -c "exec \"$0\" --help >&-" ${WEFT} RESULT_VARIABLE code ERROR_VARIABLE err)
+if(NOT code EQUAL 3 OR NOT err STREQUAL "weft: the standard output could not be written\n")
+  message(SEND_ERROR "closed output: exit code ${code}, ${err}")
+endif()
+foreach(input "<&-" "< .")
+  execute_process(COMMAND sh -c "exec \"$0\" score --ref lines ${input}" ${WEFT}
+                  WORKING_DIRECTORY ${WORK} RESULT_VARIABLE code OUTPUT_VARIABLE out ERROR_VARIABLE err)
+  if(NOT code EQUAL 2 OR out OR NOT err MATCHES "^weft score: [^\n]*\n$")
+    message(SEND_ERROR "${input}: exit code ${code}, ${out}${err}")
+  endif()
+endforeach()
+
 # Nor does a limit on the size of files end the program without a word.
 execute_process(COMMAND sh -c "ulimit -f 0 && exec \"$0\" --help >limited" ${WEFT}
                 WORKING_DIRECTORY ${WORK} RESULT_VARIABLE code ERROR_VARIABLE err)
