@@ -5,6 +5,7 @@
 #include "train/metrics.h"
 
 #include <stdio.h>
+#include <string.h>
 
 typedef struct arguments {
     weft_cli_texts refs;
@@ -137,6 +138,11 @@ int weft_cli_score(int argc, char **argv)
     if (!weft_cli_parse(&command, argc, argv, &first_operand, &exit_code)) return exit_code;
     if (args.refs.n == 0) {
         fprintf(stderr, "weft score: a reference is needed: --ref FILE\n");
+        return WEFT_EXIT_USE;
+    }
+    for (int i = 0; i < args.refs.n; i++) {
+        if (strcmp(args.refs.text[i], "-") != 0) continue;
+        fprintf(stderr, "weft score: --ref -: the standard input holds the hypotheses\n");
         return WEFT_EXIT_USE;
     }
     weft_lines *files[MOST_FILES] = { NULL };

@@ -49,6 +49,7 @@ expect(CODE 2 ERR "weft score: --ref needs a value${try}" ARGS score --ref)
 expect(CODE 2 ERR "weft score: --lowercase takes no value${try}" ARGS score --lowercase=yes)
 expect(CODE 2 ERR "weft score: --metric ble: one of bleu|chrf|chrf++|exact is needed${try}" ARGS score --metric ble)
 expect(CODE 2 ERR "weft score: unexpected argument more${try}" ARGS score --ref a more)
+expect(CODE 2 STDIN ${hyp} ERR "weft score: --ref -: the standard input holds the hypotheses\n" ARGS score --ref -)
 expect(CODE 2 ERR_HAS "^weft score: nofile: [^\n]*No such file[^\n]*\n$" ARGS score --ref nofile)
 
 file(WRITE ${WORK}/two "a\nb\n")
