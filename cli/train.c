@@ -130,14 +130,18 @@ static weft_status check_new(const char *dir)
 static weft_status make_folder(const char *dir)
 {
     char path[PATH_BYTES];
+    bool made = true;
     weft_status status = join(dir, "", path); /* "a/b/" */
     for (char *p = path + 1; status == WEFT_OK && (p = strchr(p, '/')) != NULL; p++) {
+        if (p[-1] == '/') continue;
         *p = '\0';
-        if (mkdir(path, 0777) != 0 && errno != EEXIST)
+        made = mkdir(path, 0777) == 0;
+        if (!made && errno != EEXIST)
             status = weft_error(weft_file_status(errno), "%s: %s", path, strerror(errno));
         *p = '/';
     }
-    return status;
+    /* Another run that began at the same time may have made it since check_new. */
+    return status == WEFT_OK && !made ? check_new(dir) : status;
 }
 
 static weft_status write_config(const weft_config *config, const char *dir)

@@ -180,6 +180,18 @@ expect(CODE 2 ERR_HAS "^weft train: [^\n]*\"d_model = 16\"[^\n]*\n$" ARGS train 
 file(WRITE ${WORK}/pairs.tsv "a\tb\nno tab\n")
 refused(ERR_HAS "^weft train: pairs.tsv:2:[^\n]*\n$" ARGS ${tiny} --set data.task= --set data.train=pairs.tsv)
 
+# Two runs that begin at once: one gets the folder.
+file(WRITE ${WORK}/twice.sh "
+run() { '${WEFT}' train --config tiny.ini --threads 1 --out twice > $1.out 2> $1.err; echo $? > $1.code; }
+run one & run two & wait
+cat one.code two.code | sort | tr '\\n' ' '
+cat one.err two.err | grep -c 'weft train: twice exists already'
+")
+execute_process(COMMAND sh twice.sh WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE out)
+if(NOT out STREQUAL "0 2 1\n")
+  message(SEND_ERROR "two runs with one folder: ${out}")
+endif()
+
 # A damaged checkpoint.
 file(COPY ${WORK}/b/config.ini DESTINATION ${WORK}/damaged)
 execute_process(COMMAND head -c 20000 ${WORK}/b/checkpoint.h5 OUTPUT_FILE ${WORK}/damaged/checkpoint.h5)
