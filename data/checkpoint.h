@@ -43,7 +43,8 @@ typedef struct weft_checkpoint {
 /** Replace `path` by this state, or leave it as it was. WEFT_ERR_NUMERIC: a parameter or a block
  *  has a value that is not finite (the last good checkpoint is worth more). */
 weft_status weft_checkpoint_save(const char *path, const weft_checkpoint *state) WEFT_MUST_CHECK;
-/** Remove what killed savers of this path left (see weft_store_remove_orphans): call it at start. */
+/** Remove what killed savers of this path left (see weft_store_remove_orphans), or of any file in a
+ *  folder "DIR/": call it at start. */
 weft_status weft_checkpoint_remove_orphans(const char *path) WEFT_MUST_CHECK;
 
 /* Loading has two steps, because the model is built from what the file says:

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "data/file_internal.h"
 #include "data/grow_internal.h"
@@ -430,6 +431,17 @@ const char *weft_corpus_text(const weft_corpus *corpus, weft_side side, int64_t 
 {
     if (i < 0 || i >= corpus->n || !corpus->side[side].present) return NULL;
     return corpus->side[side].text + corpus->side[side].begin[i];
+}
+
+uint64_t weft_corpus_hash(const weft_corpus *corpus)
+{
+    uint64_t hash = 0;
+    for (int s = 0; s < 2 && corpus->n > 0; s++) {
+        const corpus_side *side = &corpus->side[s];
+        if (side->present)
+            hash = XXH3_64bits_withSeed(side->text, text_end(corpus, side), hash + 1);
+    }
+    return hash;
 }
 
 /* ---- ids ------------------------------------------------------------------------------------ */

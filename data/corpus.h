@@ -50,6 +50,9 @@ bool weft_corpus_has(const weft_corpus *corpus, weft_side side);
  *  corpus changes. */
 const char *weft_corpus_text(const weft_corpus *corpus, weft_side side, int64_t i);
 
+/** XXH3-64 of all texts in their order. */
+uint64_t weft_corpus_hash(const weft_corpus *corpus);
+
 /** Count one side into a vocabulary (call for both sides for a joint one). */
 weft_status weft_corpus_count(const weft_corpus *corpus, weft_side side,
                               weft_vocab *vocab) WEFT_MUST_CHECK;

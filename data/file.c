@@ -233,12 +233,15 @@ weft_status weft_file_replace(const char *path, const void *bytes, size_t n_byte
 
 /* ---- orphans ------------------------------------------------------------------------------------- */
 
-/* "BASE.tmp.PID.N": true, and PID. */
+/* "BASE.tmp.PID.N", where an empty BASE stands for any: true, and PID. */
 static bool is_temporary_of(const char *name, const char *base, long *pid)
 {
     const size_t n = strlen(base);
-    if (strncmp(name, base, n) != 0 || strncmp(name + n, ".tmp.", 5) != 0) return false;
-    const char *p = name + n + 5;
+    const char *p = name + n;
+    if (strncmp(name, base, n) != 0) return false;
+    for (const char *at = name; n == 0 && (at = strstr(at, ".tmp.")) != NULL; at++) p = at;
+    if (strncmp(p, ".tmp.", 5) != 0) return false;
+    p += 5;
     if (!isdigit((unsigned char)*p)) return false;
     char *end;
     errno = 0;

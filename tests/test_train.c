@@ -279,6 +279,48 @@ START_TEST(stopped_run_goes_on)
 }
 END_TEST
 
+/* A run whose last validation reached the target has ended, also for one that was killed just then or
+ * stopped by a signal: it goes on to no further update. */
+START_TEST(reached_target_stays_reached)
+{
+    const weft_config config = tiny("[train]\ntarget_exact = 90\n");
+    weft_trainer *trainer = new_trainer(&config);
+    step(trainer, 7);
+    trainer->validated = 7;
+    trainer->n_sentences = 10;
+    trainer->n_exact = 9;
+    mkdir("killed", 0777);
+    OK(weft_trainer_save(trainer, "killed/checkpoint.h5"));
+    OK(weft_trainer_save(trainer, "before.h5"));
+    weft_trainer_free(trainer);
+    for (volatile sig_atomic_t stop = 0; stop < 2; stop++) {
+        OK(weft_trainer_resume(&config, "killed/checkpoint.h5", &trainer));
+        ck_assert_int_eq(train_in(trainer, "killed", &stop), WEFT_TRAIN_TARGET);
+        ck_assert_int_eq(weft_trainer_updates(trainer), 7);
+        weft_trainer_free(trainer);
+        ck_assert(same_files("before.h5", "killed/checkpoint.h5"));
+    }
+    remove_run("killed");
+}
+END_TEST
+
+/* What a killed run left beside any of its files. */
+START_TEST(orphans_are_removed)
+{
+    static const char *const names[] = { "run/checkpoint.h5.tmp.2147483646.0",
+                                         "run/checkpoint-5.h5.tmp.2147483646.0",
+                                         "run/config.ini.tmp.2147483646.12" };
+    const weft_config config = tiny("[train]\nmax_updates = 5\n");
+    weft_trainer *trainer = new_trainer(&config);
+    mkdir("run", 0777);
+    for (size_t i = 0; i < 3; i++) fclose(fopen(names[i], "w"));
+    train_in(trainer, "run", NULL);
+    for (size_t i = 0; i < 3; i++) ck_assert_msg(!exists(names[i]), "%s", names[i]);
+    weft_trainer_free(trainer);
+    remove_run("run");
+}
+END_TEST
+
 START_TEST(any_number_of_threads)
 {
     const weft_config config = tiny("[train]\naccumulate = 2\n");
@@ -737,8 +779,14 @@ START_TEST(resume_with_another_text)
     ck_assert_int_eq(weft_trainer_validate(trainer, &result), WEFT_ERR_STATE);
     OK(weft_trainer_save(trainer, "x.h5"));
     weft_trainer_free(trainer);
-    file = fopen("pairs.tsv", "a");
-    fputs("c\tx\n", file);
+    file = fopen("pairs.tsv", "w"); /* as many items and tokens, and the same words */
+    fputs("b a\tx y\nb c\tz\n", file);
+    fclose(file);
+    ck_assert_int_eq(weft_trainer_resume(&config, "x.h5", &trainer), WEFT_ERR_INPUT);
+    ck_assert_str_eq(weft_message(),
+                     "data.train: the text is another one than when this run began");
+    file = fopen("pairs.tsv", "w");
+    fputs("a b\tx y\nb c\tz\nc\tx\n", file);
     fclose(file);
     ck_assert_int_eq(weft_trainer_resume(&config, "x.h5", &trainer), WEFT_ERR_INPUT);
     ck_assert_msg(strstr(weft_message(), "2 items with 5 target tokens then") == NULL &&
@@ -763,6 +811,8 @@ int main(void)
     tcase_add_checked_fixture(tc, enter, temp_dir_leave);
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, resumed_equals_uninterrupted, 0, 2);
+    tcase_add_test(tc, reached_target_stays_reached);
+    tcase_add_test(tc, orphans_are_removed);
     tcase_add_loop_test(tc, stopped_run_goes_on, 0, 2);
     tcase_add_test(tc, resume_with_changes);
     tcase_add_test(tc, resume_with_another_text);

@@ -20,7 +20,7 @@ typedef struct loop {
     int64_t line_tokens;
     double shown_loss, tokens_per_s;
     weft_train_step step;       /* the last */
-    int64_t validated, saved;   /* after this update; -1: not yet */
+    int64_t saved;              /* after this update; -1: not yet */
     weft_validation validation; /* the last */
 } loop;
 
@@ -122,8 +122,8 @@ static weft_status log_validation(loop *l, bool best)
 static bool has_reached_target(const loop *l)
 {
     const double target = l->config->train.target_exact;
-    const double n = (double)l->validation.sentences;
-    return target > 0 && n > 0 && 100 * (double)l->validation.n_exact >= target * n;
+    const double n = (double)l->t->n_sentences;
+    return target > 0 && n > 0 && 100 * (double)l->t->n_exact >= target * n;
 }
 
 /* What train.monitor looks at, with the sign by which more is better. */
@@ -193,10 +193,12 @@ static weft_status validate(loop *l)
 {
     weft_status status = weft_trainer_validate(l->t, &l->validation);
     if (status != WEFT_OK) return status;
+    l->t->validated = l->t->update;
+    l->t->n_sentences = l->validation.sentences;
+    l->t->n_exact = l->validation.n_exact;
     const double score = score_of(l);
     const int64_t rank = rank_of(l, score);
     l->t->n_worse = rank == 0 ? 0 : l->t->n_worse + 1;
-    l->validated = l->t->update;
     status = log_validation(l, rank == 0);
     return status == WEFT_OK ? remember(l, rank, score) : status;
 }
@@ -231,10 +233,10 @@ static bool is_stopped(const loop *l) { return l->run->stop && *l->run->stop != 
 static bool has_ended(const loop *l, weft_train_end *end)
 {
     const weft_config *config = l->config;
-    if (is_stopped(l)) {
-        *end = WEFT_TRAIN_STOPPED;
-    } else if (l->validated == l->t->update && has_reached_target(l)) {
+    if (l->t->validated == l->t->update && has_reached_target(l)) {
         *end = WEFT_TRAIN_TARGET;
+    } else if (is_stopped(l)) {
+        *end = WEFT_TRAIN_STOPPED;
     } else if (config->train.patience > 0 && l->t->n_worse >= config->train.patience) {
         *end = WEFT_TRAIN_PATIENCE;
     } else if (config->train.max_updates > 0 && l->t->update >= config->train.max_updates) {
@@ -309,9 +311,7 @@ static weft_status begin(loop *l)
     char path[PATH_BYTES];
     const weft_trainer *t = l->t;
     const weft_batches_limits limits = weft_batches_get_limits(t->batches);
-    weft_status status = path_in(l, "checkpoint.h5", path);
-    if (status == WEFT_OK) status = weft_checkpoint_remove_orphans(path);
-    if (status == WEFT_OK) status = path_in(l, "best.h5", path);
+    weft_status status = path_in(l, "", path); /* numbered checkpoints' and config.ini's too */
     if (status == WEFT_OK) status = weft_checkpoint_remove_orphans(path);
     if (status != WEFT_OK) return status;
     if (t->other_numerics)
@@ -352,7 +352,7 @@ static weft_status finish(loop *l, weft_train_end end)
     if (l->saved != l->t->update) status = checkpoint(l);
     if (status == WEFT_OK && l->line_tokens > 0) status = log_line(l);
     if (status == WEFT_OK && l->t->valid && end != WEFT_TRAIN_STOPPED &&
-        l->validated != l->t->update)
+        l->t->validated != l->t->update)
         status = validate(l);
     if (status != WEFT_OK) return status;
     return LOG(l, "end", weft_log_integer("update", l->t->update),
@@ -367,7 +367,6 @@ weft_status weft_train(weft_trainer *trainer, const weft_train_run *run, weft_tr
                .begin_s = now_s(),
                .begin_update = trainer->update,
                .shown_loss = NAN,
-               .validated = -1,
                .saved = trainer->update > 0 ? trainer->update : -1 };
     weft_progress_init(&l.progress, run->progress);
     weft_status status = begin(&l);

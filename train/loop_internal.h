@@ -24,7 +24,9 @@ struct weft_trainer {
     weft_real *ema;                 /* running average of the parameters' block; NULL: none */
     weft_best best[WEFT_MOST_BEST]; /* validations, the best first: train.keep_best of them */
     int64_t n_best;
-    int64_t n_worse;     /* validations since the best */
+    int64_t n_worse;   /* validations since the best */
+    int64_t validated; /* the update of the last validation, -1: none yet; what it found: */
+    int64_t n_sentences, n_exact;
     bool other_numerics; /* the checkpoint was made with another kernel */
 };
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_BLOCKS = 4, N_INTEGERS = 9, NUMERICS_BYTES = 128 };
+enum { MOST_BLOCKS = 4, N_INTEGERS = 14, NUMERICS_BYTES = 128 };
 
 /* What the bits of a run depend on beside its configuration and texts. */
 static void numerics_text(char buf[NUMERICS_BYTES])
@@ -89,8 +89,13 @@ weft_status weft_trainer_save(weft_trainer *t, const char *path)
         { "tokens", t->tokens },
         { "worse_validations", t->n_worse },
         { "best_validations", t->n_best },
+        { "validated", t->validated },
+        { "validated_sentences", t->n_sentences },
+        { "validated_exact", t->n_exact },
         { "train_items", weft_corpus_size(t->train) },
         { "train_tokens", weft_corpus_tokens(t->train, WEFT_TARGET, NULL) },
+        { "train_xxh3_64", (int64_t)weft_corpus_hash(t->train) },
+        { "valid_xxh3_64", t->valid ? (int64_t)weft_corpus_hash(t->valid) : 0 },
     };
     memcpy(integers, fixed, sizeof fixed);
     for (int64_t i = 0; i < t->n_best; i++) {
@@ -111,6 +116,17 @@ weft_status weft_trainer_save(weft_trainer *t, const char *path)
 
 /* ---- back --------------------------------------------------------------------------------------- */
 
+/* The same texts? 0 stands for none, which may come and go. */
+static weft_status check_hash(const weft_checkpoint_file *file, const char *name, const char *key,
+                              const weft_corpus *corpus)
+{
+    int64_t before;
+    const weft_status status = weft_checkpoint_get_integer(file, name, &before);
+    if (status != WEFT_OK || !corpus || before == 0 || before == (int64_t)weft_corpus_hash(corpus))
+        return status;
+    return weft_error(WEFT_ERR_INPUT, "%s: the text is another one than when this run began", key);
+}
+
 static weft_status check_texts(const weft_trainer *t, const weft_checkpoint_file *file)
 {
     int64_t items, tokens;
@@ -119,7 +135,12 @@ static weft_status check_texts(const weft_trainer *t, const weft_checkpoint_file
     if (status != WEFT_OK) return status;
     const long long now = weft_corpus_size(t->train);
     const long long tokens_now = weft_corpus_tokens(t->train, WEFT_TARGET, NULL);
-    if (items == now && tokens == tokens_now) return WEFT_OK;
+    if (items == now && tokens == tokens_now) {
+        const bool task = t->model->config.data.task[0] != '\0';
+        status = check_hash(file, "train_xxh3_64", task ? "data.task" : "data.train", t->train);
+        if (status == WEFT_OK) status = check_hash(file, "valid_xxh3_64", "data.valid", t->valid);
+        return status;
+    }
     return weft_error(WEFT_ERR_INPUT,
                       "the training text is another one than when this run began: %lld items with "
                       "%lld target tokens then, %lld with %lld now",
@@ -164,6 +185,11 @@ weft_status weft_trainer_restore(weft_trainer *t, const weft_checkpoint_file *fi
     if (status == WEFT_OK) status = weft_checkpoint_get_integer(file, "batch", &batch);
     if (status == WEFT_OK)
         status = weft_checkpoint_get_integer(file, "worse_validations", &t->n_worse);
+    if (status == WEFT_OK) status = weft_checkpoint_get_integer(file, "validated", &t->validated);
+    if (status == WEFT_OK)
+        status = weft_checkpoint_get_integer(file, "validated_sentences", &t->n_sentences);
+    if (status == WEFT_OK)
+        status = weft_checkpoint_get_integer(file, "validated_exact", &t->n_exact);
     if (status == WEFT_OK) status = restore_best(t, file);
     if (status == WEFT_OK) status = weft_batches_seek(t->batches, epoch, batch);
     if (status == WEFT_OK) status = restore_optimiser(t, file);

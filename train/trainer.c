@@ -144,6 +144,7 @@ static weft_status make(const weft_config *config, const weft_checkpoint_file *f
     *trainer = NULL;
     weft_trainer *t = weft_alloc(1, sizeof *t);
     if (!t) return WEFT_ERR_MEMORY;
+    t->validated = -1;
     const weft_status status = build(t, config, file);
     if (status != WEFT_OK) {
         weft_trainer_free(t);
