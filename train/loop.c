@@ -220,10 +220,11 @@ static weft_status keep_numbered(loop *l)
 
 static weft_status checkpoint(loop *l)
 {
-    const weft_status status = save_as(l, "checkpoint.h5");
-    if (status != WEFT_OK) return status;
-    l->saved = l->t->update;
-    return keep_numbered(l);
+    /* The numbered ones first: a run that is killed between goes on from before and does it again. */
+    weft_status status = keep_numbered(l);
+    if (status == WEFT_OK) status = save_as(l, "checkpoint.h5");
+    if (status == WEFT_OK) l->saved = l->t->update;
+    return status;
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------ */
