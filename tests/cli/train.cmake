@@ -118,7 +118,7 @@ expect(CODE 0 ARGS ${tiny} ${long} --out whole OUT_HAS "match" ERR_HAS "400/400"
 foreach(signal IN ITEMS INT TERM)
   set(dir stopped-${signal})
   file(WRITE ${WORK}/stop.sh
-"${WEFT} train --config tiny.ini --threads 1 --set train.max_updates=400 --set train.validate_every=0 \\
+"'${WEFT}' train --config tiny.ini --threads 1 --set train.max_updates=400 --set train.validate_every=0 \\
   --set train.checkpoint_every=0 --out ${dir} 2> ${dir}.err > ${dir}.out &
 pid=$!
 n=0
