@@ -79,7 +79,7 @@ WEFT_INLINE void smooth_and_slope(weft_activation f, int64_t n, weft_real *z, we
 WEFT_INLINE void smooth_gradient(weft_activation f, int64_t n, const weft_real *z,
                                  const weft_real *dy, bool add, weft_real *dz)
 {
-    if (add) {
+    if (add) { /* NOLINT(bugprone-branch-clone): it does not look into the loops */
 #pragma omp simd
         for (int64_t k = 0; k < n; k++) dz[k] += dy[k] * smooth_at(f, z[k]).slope;
     } else {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure weft beside PyTorch and write the tables of docs/performance.md.
 
-    compare.py WEFT [--rounds N] [--steps N] [--workload W]... [--no-growth] [--write FILE]
+    compare.py WEFT [--rounds N] [--steps N] [--workload W]... [--growth-steps N] [--write FILE]
 
 Everything alternates: in each round weft's step and PyTorch's, eager and compiled, run after one another, so that
 a change of the machine meets all of them. Medians over the rounds. WEFT_PYTHON, or else this Python, is asked
@@ -23,7 +23,7 @@ options.add_argument("weft")
 options.add_argument("--rounds", type=int, default=3)
 options.add_argument("--steps", type=int, default=8)
 options.add_argument("--workload", action="append", choices=["tiny", "base", "gpt"])
-options.add_argument("--no-growth", action="store_true")
+options.add_argument("--growth-steps", type=int, default=3, help="0: no table of growth")
 options.add_argument("--write", type=pathlib.Path)
 args = options.parse_args()
 PEER = pathlib.Path(__file__).with_name("pytorch.py")
@@ -129,7 +129,7 @@ def steps(torch):
                               f"{tokens / speed:.2f}", f"{products.get(workload, 0) / gemm_ms:.2f}",
                               f"{median(answers, 'peak_MiB'):.0f}", f"{MiB / median(answers, 'peak_MiB'):.2f}"])
     kernel = weft("gemm")[0]["gemm"]
-    lines += [f"Measured on {datetime.date.today()}: {machine()}; {kernel}; Linux {platform.release()}. "
+    lines += [f"Measured on {datetime.date.today()}: {machine()}; {kernel}; Linux {'.'.join(platform.release().split('.')[:2])}. "
               f"Medians of {args.rounds} alternating rounds of {args.steps} steps.", ""]
     lines += table(["workload", "ms a step", "its products, ms", "ratio", "target tokens/s", "gain of all threads over one",
                     "the products' gain", "of that", "peak MiB"], step_rows)
@@ -146,20 +146,21 @@ def growth():
     changes += [("D", d, ["--D", d]) for d in (64, 128, 256, 512, 1024)]
     changes += [("layers", n, ["--layers", n]) for n in (1, 2, 3, 6, 12)]
     changes += [("length", n, ["--length", n, "--sentences", 4096 // n]) for n in (16, 64, 256, 1024, 4096)]
+    changes += [("threads", n, ["--threads", n]) for n in range(1, THREADS + 1)]
     for name, value, change in changes:
-        say(f"growth: {name} {value}")
-        results = [weft("step", "--workload", "gpt", "--steps", 3, "--threads", n, *change)[0] for n in (THREADS, 1)]
-        rows.append([name, f"{value:,}", *(f"{r['ms']:.1f}" for r in results),
-                     *(f"{r['tokens_per_s']:.0f}" for r in results)])
+        result = weft("step", "--workload", "gpt", "--steps", args.growth_steps, *change)[0]
+        say(f"growth: {name} {value}: {result['ms']} ms")
+        rows.append([name, f"{value:,}", f"{result['ms']:.1f}", f"{result['tokens_per_s']:.0f}",
+                     f"{result['peak_MiB']}"])
     return ["", "Growth: gpt (8 sentences of 128 tokens, D 256, 6 layers) with one size changed.", ""] + table(
-        ["changed", "to", f"ms, {THREADS} threads", "ms, one", f"tokens/s, {THREADS} threads", "tokens/s, one"], rows)
+        ["changed", "to", "ms a step", "tokens/s", "peak MiB"], rows)
 
 
 def main():
     torch = has_torch()
     if not torch:
         say("no torch here (WEFT_PYTHON names a Python that has it): weft alone")
-    lines = steps(torch) + ([] if args.no_growth else growth())
+    lines = steps(torch) + (growth() if args.growth_steps else [])
     if not args.write:
         return print("\n".join(lines))
     begin, end = "<!-- measured: ./run bench -->\n", "<!-- end -->"
