@@ -50,7 +50,7 @@ file(WRITE ${WORK}/prefixes "x\n\nyz\n\n")
 expect(CODE 0 STDIN ${WORK}/source OUT_HAS "^x[^\n]*\n\nyz[^\n]*\n[^\n]*\n$"
        ARGS translate --model pairs --prefix prefixes --beam 2)
 # --stream: a line is answered before the next one comes.
-execute_process(COMMAND sh -c "mkfifo lines && $0 translate --model pairs --stream --threads 1 <lines >answers & \
+execute_process(COMMAND sh -c "mkfifo lines && \"$0\" translate --model pairs --stream --threads 1 <lines >answers & \
   while ! [ -p lines ]; do sleep 0.1; done; exec 3>lines; echo abc >&3; \
   n=0; while [ $n -lt 600 ] && ! [ -s answers ]; do sleep 0.1; n=$((n + 1)); done; \
   wc -l <answers; exec 3>&-; wait" ${WEFT}
