@@ -9,16 +9,16 @@ set(tiny train --task copy --threads 1 --set data.train_size=100 --set data.vali
 expect(CODE 0 ARGS ${tiny} --out run OUT_HAS "exact match" ERR_HAS "update 3/3")
 
 # ---- checkpoints: cut off, with bits flipped, of another kind. 5,000 bytes hold the head and a part;
-# byte 30,000 of such a file lies in the values of a parameter.
+# byte 33,400 of such a file lies in the values of a parameter.
 set(good run/checkpoint.h5)
 execute_process(COMMAND head -c 5000 ${good} WORKING_DIRECTORY ${WORK} OUTPUT_FILE ${WORK}/cut.h5)
 file(COPY_FILE ${WORK}/${good} ${WORK}/flip.h5)
-execute_process(COMMAND sh -c "printf '\\125\\252\\125' | dd of=flip.h5 bs=1 seek=30000 conv=notrunc"
+execute_process(COMMAND sh -c "printf '\\125\\252\\125' | dd of=flip.h5 bs=1 seek=33400 conv=notrunc"
   WORKING_DIRECTORY ${WORK} ERROR_QUIET)
 file(WRITE ${WORK}/text.h5 "no checkpoint\n")
 file(WRITE ${WORK}/none.h5 "")
 set(cut "5000")
-set(flip "(hash|checksum)") # of an array, or HDF5's own of what describes it
+set(flip "hash")
 set(text "not an HDF5 file")
 set(none "empty")
 file(MAKE_DIRECTORY ${WORK}/damaged)
