@@ -170,24 +170,59 @@ static weft_status open_log(const char *dir, const weft_trainer *trainer, bool r
 
 /* ---- afterwards: what has been learnt ------------------------------------------------------------ */
 
+enum { N_BANDS = 5 };
+
 typedef struct table {
-    int64_t n, every; /* of the corpus; each so-manieth is shown */
+    int64_t every; /* each so-manieth is shown */
     int64_t i;
+    int64_t shortest, longest; /* sources in bytes: symbols, where a task's tokens are characters */
+    int64_t n[N_BANDS], n_exact[N_BANDS]; /* by the length of the source */
 } table;
+
+static table table_of(const weft_corpus *corpus)
+{
+    enum { N_SHOWN = 8 };
+    const int64_t n = weft_corpus_size(corpus);
+    table t = { .every = (n + N_SHOWN - 1) / N_SHOWN, .shortest = INT64_MAX };
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t length = (int64_t)strlen(weft_corpus_text(corpus, WEFT_SOURCE, i));
+        if (length < t.shortest) t.shortest = length;
+        if (length > t.longest) t.longest = length;
+    }
+    return t;
+}
 
 static void show(const char *source, const char *reference, const char *hypothesis, void *user)
 {
     table *t = user;
+    const bool exact = strcmp(reference, hypothesis) == 0;
+    const int64_t from_shortest = (int64_t)strlen(source) - t->shortest;
+    const int64_t band = from_shortest * N_BANDS / (t->longest - t->shortest + 1);
+    t->n[band]++;
+    t->n_exact[band] += exact;
     if (t->i++ % t->every != 0) return;
-    const char *mark = strcmp(reference, hypothesis) == 0 ? "=" : "!";
+    const char *mark = exact ? "=" : "!";
     printf("  source      %s\n  reference   %s\n%s hypothesis  %s\n\n", source, reference, mark,
            hypothesis);
 }
 
-/* Translate what was held out, with the model that `weft translate` would load. */
-static weft_status test(weft_corpus *corpus, const char *dir, weft_validation *result)
+/* "sources of 21 to 36 symbols: 98.50 % (197 of 200)" */
+static void show_bands(const table *t)
 {
-    enum { N_SHOWN = 8 };
+    const int64_t n_lengths = t->longest - t->shortest + 1;
+    for (int64_t b = 0; b < N_BANDS; b++) {
+        const int64_t low = t->shortest + (b * n_lengths + N_BANDS - 1) / N_BANDS;
+        const int64_t high = t->shortest + ((b + 1) * n_lengths + N_BANDS - 1) / N_BANDS - 1;
+        if (t->n[b] == 0) continue;
+        printf("sources of %lld to %lld symbols: %.2f %% (%lld of %lld)\n", (long long)low,
+               (long long)high, 100.0 * (double)t->n_exact[b] / (double)t->n[b],
+               (long long)t->n_exact[b], (long long)t->n[b]);
+    }
+}
+
+/* Translate what was held out, with the model that `weft translate` would load. */
+static weft_status test(weft_corpus *corpus, const char *dir, table *t, weft_validation *result)
+{
     weft_model *model = NULL;
     weft_tape *tape = NULL;
     *result = (weft_validation){ 0 };
@@ -196,10 +231,9 @@ static weft_status test(weft_corpus *corpus, const char *dir, weft_validation *r
         status = weft_corpus_encode(corpus, model->source_vocab, model->target_vocab);
     if (status == WEFT_OK && (tape = weft_tape_new(WEFT_NO_GRAD)) == NULL) status = WEFT_ERR_MEMORY;
     if (status == WEFT_OK) {
-        table t = { .n = weft_corpus_size(corpus) };
-        t.every = (t.n + N_SHOWN - 1) / N_SHOWN;
+        *t = table_of(corpus);
         printf("translations of held-out sentences\n\n");
-        status = weft_evaluate(model, tape, corpus, show, &t, result);
+        status = weft_evaluate(model, tape, corpus, show, t, result);
     }
     weft_tape_free(tape);
     weft_model_free(model);
@@ -210,10 +244,12 @@ static weft_status report(const weft_config *config, weft_corpus *corpus, const 
                           int *exit_code)
 {
     weft_validation result;
-    const weft_status status = test(corpus, dir, &result);
+    table t = { 0 };
+    const weft_status status = test(corpus, dir, &t, &result);
     if (status != WEFT_OK || result.sentences == 0) return status;
     const double exact = 100.0 * (double)result.n_exact / (double)result.sentences;
     if (config->data.task[0] == '\0') printf("BLEU: %.2f\n", result.bleu);
+    if (config->data.test_length > 0) show_bands(&t);
     printf("held-out exact match: %.2f %% (%lld of %lld)\n", exact, (long long)result.n_exact,
            (long long)result.sentences);
     if (exact < config->train.target_exact) *exit_code = WEFT_EXIT_NO;
@@ -323,7 +359,7 @@ int weft_cli_train(int argc, char **argv)
         { "config", WEFT_CLI_TEXT, &args.config, "FILE", "what to train, see docs/configuration.md",
           0, 0 },
         { "task", WEFT_CLI_TEXT, &args.task, "NAME",
-          "a generated task: copy, reverse, sort, add, phrases", 0, 0 },
+          "a generated task: copy, reverse, sort, add, phrases, parity, ...: docs/tasks.md", 0, 0 },
         { "resume", WEFT_CLI_TEXT, &args.resume, "DIR", "go on with the run in that folder", 0, 0 },
         { "set", WEFT_CLI_TEXTS, &args.set, "SECTION.KEY=VALUE",
           "change the configuration; may be repeated", 0, 0 },

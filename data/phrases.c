@@ -502,8 +502,10 @@ static int n_words(const char *line)
  * are too rare there to be learnt well. */
 enum { MOST_WORDS_HELD_OUT = 16 };
 
-bool weft_phrases_draw(weft_dice *dice, weft_line *source, weft_line *target)
+bool weft_phrases_draw(weft_dice *dice, const weft_task_stream *stream, weft_line *source,
+                       weft_line *target)
 {
+    (void)stream;
     const weft_line empty = *source;
     weft_sentence sentence;
     bool held_out;

@@ -1,4 +1,4 @@
-/* tasks.c - the tasks' list, their streams, and the four tasks on strings. */
+/* tasks.c - the tasks' list, their streams, and four of the tasks on strings. */
 #include "data/tasks.h"
 
 #include "core/nearest_internal.h"
@@ -11,94 +11,115 @@
 
 /* ---- strings: a hash of the source decides -------------------------------------------------- */
 
-enum { MAX_SYMBOLS = 20, N_ALWAYS_TRAINING = 2, HELD_OUT_ONE_IN = 10 };
+enum { N_ALWAYS_TRAINING = 2, HELD_OUT_ONE_IN = 10 };
 
 static bool hash_held_out(const char *text, size_t n_bytes)
 {
     return XXH3_64bits(text, n_bytes) % HELD_OUT_ONE_IN == 0;
 }
 
-static bool string_held_out(const char *text, int n)
+int weft_draw_length(weft_dice *dice, const weft_task_stream *stream)
 {
-    return n > N_ALWAYS_TRAINING && hash_held_out(text, (size_t)n);
+    return stream->shortest + weft_roll(dice, stream->longest - stream->shortest + 1);
 }
 
-/* 1 to 20 symbols, every length equally often. */
-static int draw_string(weft_dice *dice, char first, int n_symbols, char text[MAX_SYMBOLS + 1])
+int weft_draw_string(weft_dice *dice, const weft_task_stream *stream, char first, int n_symbols,
+                     char text[WEFT_TASK_LONGEST + 1])
 {
-    const int n = 1 + weft_roll(dice, MAX_SYMBOLS);
+    const int n = weft_draw_length(dice, stream);
     for (int i = 0; i < n; i++) text[i] = (char)(first + weft_roll(dice, n_symbols));
     text[n] = '\0';
     return n;
 }
 
-static bool draw_copy(weft_dice *dice, weft_line *source, weft_line *target)
+bool weft_put_strings(weft_line *source, const char *text, weft_line *target, const char *answer)
 {
-    char text[MAX_SYMBOLS + 1];
-    const int n = draw_string(dice, 'a', 26, text);
     weft_line_word(source, text);
-    weft_line_word(target, text);
-    return string_held_out(text, n);
+    weft_line_word(target, answer);
+    const size_t n = strlen(text);
+    return n > N_ALWAYS_TRAINING && hash_held_out(text, n);
 }
 
-static bool draw_reverse(weft_dice *dice, weft_line *source, weft_line *target)
+static bool draw_copy(weft_dice *dice, const weft_task_stream *stream, weft_line *source,
+                      weft_line *target)
 {
-    char text[MAX_SYMBOLS + 1], reversed[MAX_SYMBOLS + 1] = "";
-    const int n = draw_string(dice, 'a', 26, text);
+    char text[WEFT_TASK_LONGEST + 1];
+    weft_draw_string(dice, stream, 'a', 26, text);
+    return weft_put_strings(source, text, target, text);
+}
+
+static bool draw_reverse(weft_dice *dice, const weft_task_stream *stream, weft_line *source,
+                         weft_line *target)
+{
+    char text[WEFT_TASK_LONGEST + 1], reversed[WEFT_TASK_LONGEST + 1] = "";
+    const int n = weft_draw_string(dice, stream, 'a', 26, text);
     for (int i = 0; i < n; i++) reversed[i] = text[n - 1 - i];
-    weft_line_word(source, text);
-    weft_line_word(target, reversed);
-    return string_held_out(text, n);
+    return weft_put_strings(source, text, target, reversed);
 }
 
 static int by_symbol(const void *a, const void *b) { return *(const char *)a - *(const char *)b; }
 
-static bool draw_sort(weft_dice *dice, weft_line *source, weft_line *target)
+static bool draw_sort(weft_dice *dice, const weft_task_stream *stream, weft_line *source,
+                      weft_line *target)
 {
-    char text[MAX_SYMBOLS + 1], sorted[MAX_SYMBOLS + 1];
-    const int n = draw_string(dice, '0', 10, text);
+    char text[WEFT_TASK_LONGEST + 1], sorted[WEFT_TASK_LONGEST + 1];
+    const int n = weft_draw_string(dice, stream, '0', 10, text);
     memcpy(sorted, text, sizeof sorted);
     qsort(sorted, (size_t)n, 1, by_symbol);
-    weft_line_word(source, text);
-    weft_line_word(target, sorted);
-    return string_held_out(text, n);
+    return weft_put_strings(source, text, target, sorted);
 }
 
-/* A number of 1, 2 or 3 digits, every count of digits equally often; no leading zero. */
-static int draw_number(weft_dice *dice)
+/* A number without leading zero, every count of digits equally often. */
+enum { MOST_DIGITS = 18 }; /* a sum of two such fits into 63 bits */
+static int64_t draw_number(weft_dice *dice, const weft_task_stream *stream)
 {
-    static const int first[] = { 0, 10, 100 }, end[] = { 10, 100, 1000 };
-    const int n_digits = weft_roll(dice, 3);
-    return first[n_digits] + weft_roll(dice, end[n_digits] - first[n_digits]);
+    int64_t end = 10;
+    const int n_digits = weft_draw_length(dice, stream);
+    for (int i = 1; i < n_digits; i++) end *= 10;
+    const int64_t first = n_digits == 1 ? 0 : end / 10;
+    return first + (int64_t)weft_random_below(dice->key, dice->row++, (uint64_t)(end - first));
 }
 
-static bool draw_add(weft_dice *dice, weft_line *source, weft_line *target)
+static bool draw_add(weft_dice *dice, const weft_task_stream *stream, weft_line *source,
+                     weft_line *target)
 {
-    const int a = draw_number(dice), b = draw_number(dice);
-    char text[16], sum[8], sorted[16];
-    snprintf(text, sizeof text, "%d+%d", a, b);
-    snprintf(sum, sizeof sum, "%d", a + b);
+    const int64_t a = draw_number(dice, stream), b = draw_number(dice, stream);
+    const int64_t low = a < b ? a : b, high = a < b ? b : a;
+    char text[2 * MOST_DIGITS + 8], sum[MOST_DIGITS + 8], sorted[2 * MOST_DIGITS + 8];
+    snprintf(text, sizeof text, "%lld+%lld", (long long)a, (long long)b);
+    snprintf(sum, sizeof sum, "%lld", (long long)(a + b));
     weft_line_word(source, text);
     weft_line_word(target, sum);
-    if (a < 10 && b < 10) return false;
-    const int n = snprintf(sorted, sizeof sorted, "%d+%d", a < b ? a : b, a < b ? b : a);
+    if (high < 10) return false;
+    const int n = snprintf(sorted, sizeof sorted, "%lld+%lld", (long long)low, (long long)high);
     return hash_held_out(sorted, (size_t)n);
 }
 
 /* ---- the list ------------------------------------------------------------------------------- */
 
+enum { LONGEST = WEFT_TASK_LONGEST };
+
 static const weft_task tasks[] = {
-    { "copy", "1 to 20 letters, as they are", WEFT_TOKENS_CHARS, 50000, 1000 },
-    { "reverse", "1 to 20 letters, from end to beginning", WEFT_TOKENS_CHARS, 50000, 1000 },
-    { "sort", "1 to 20 digits, in ascending order", WEFT_TOKENS_CHARS, 50000, 1000 },
-    { "add", "the sum of two numbers of up to three digits", WEFT_TOKENS_CHARS, 200000, 1000 },
-    { "phrases", "English sentences of a grammar, in German", WEFT_TOKENS_SPACE, 200000, 1000 },
+    { "copy", WEFT_TOKENS_CHARS, 50000, 1000, { 1, 20, LONGEST }, { 0 } },
+    { "reverse", WEFT_TOKENS_CHARS, 50000, 1000, { 1, 20, LONGEST }, { 0 } },
+    { "sort", WEFT_TOKENS_CHARS, 50000, 1000, { 1, 20, LONGEST }, { 0 } },
+    { "add", WEFT_TOKENS_CHARS, 200000, 1000, { 1, 3, MOST_DIGITS }, { 0 } },
+    { "phrases", WEFT_TOKENS_SPACE, 200000, 1000, { 0 }, { 0 } },
+    { "parity", WEFT_TOKENS_CHARS, 50000, 1000, { 1, 20, LONGEST }, { 0 } },
+    { "first", WEFT_TOKENS_CHARS, 50000, 1000, { 1, 20, LONGEST }, { 0 } },
+    { "anbn", WEFT_TOKENS_CHARS, 50000, 1000, { 4, 40, LONGEST }, { 0 } },
+    { "dyck", WEFT_TOKENS_CHARS, 50000, 1000, { 1, 20, LONGEST }, { 1, 2, 4 } },
+    { "modular", WEFT_TOKENS_CHARS, 50000, 1000, { 1, 8, LONGEST / 2 }, { 2, 5, 10 } },
+    { "induction", WEFT_TOKENS_CHARS, 50000, 1000, { 3, 20, LONGEST }, { 0 } },
+    { "selective", WEFT_TOKENS_CHARS, 50000, 1000, { 1, 20, LONGEST }, { 0 } },
 };
 
-/* In the order of tasks[]. Draws one example; true when it is held out. */
-static bool (*const draws[])(weft_dice *, weft_line *, weft_line *) = { draw_copy, draw_reverse,
-                                                                        draw_sort, draw_add,
-                                                                        weft_phrases_draw };
+/* In the order of tasks[]. */
+static weft_task_draw *const draws[] = {
+    draw_copy,         draw_reverse,      draw_sort,           draw_add,
+    weft_phrases_draw, weft_draw_parity,  weft_draw_first,     weft_draw_anbn,
+    weft_draw_dyck,    weft_draw_modular, weft_draw_induction, weft_draw_selective,
+};
 
 enum { N_TASKS = sizeof tasks / sizeof tasks[0] };
 
@@ -108,6 +129,17 @@ const weft_task *weft_task_list(int64_t *n)
     return tasks;
 }
 
+/* "copy, reverse, ... and selective" */
+static void list_names(char *text, size_t room_bytes)
+{
+    size_t n_bytes = 0;
+    for (int i = 0; i < N_TASKS && n_bytes < room_bytes; i++) {
+        const char *const before = i == 0 ? "" : i < N_TASKS - 1 ? ", " : " and ";
+        n_bytes +=
+            (size_t)snprintf(text + n_bytes, room_bytes - n_bytes, "%s%s", before, tasks[i].name);
+    }
+}
+
 const weft_task *weft_task_find(const char *name)
 {
     weft_nearest nearest = weft_nearest_init(name);
@@ -115,31 +147,63 @@ const weft_task *weft_task_find(const char *name)
         if (strcmp(tasks[i].name, name) == 0) return &tasks[i];
         weft_nearest_offer(&nearest, tasks[i].name);
     }
+    char names[256];
+    list_names(names, sizeof names);
     if (nearest.name != NULL) {
         weft_error(WEFT_ERR_INPUT, "unknown task %.64s (did you mean %s?)", name, nearest.name);
     } else {
-        weft_error(WEFT_ERR_INPUT,
-                   "unknown task %.64s: there are copy, reverse, sort, add and phrases", name);
+        weft_error(WEFT_ERR_INPUT, "unknown task %.64s: there are %s", name, names);
     }
     return NULL;
 }
+
 /* ---- streams -------------------------------------------------------------------------------- */
 
-weft_status weft_task_example(const weft_task *task, uint64_t seed, int64_t index, bool held_out,
-                              char *source, size_t source_bytes, char *target, size_t target_bytes)
+/* A stream with its defaults filled in. */
+static weft_status resolve(weft_task_stream *stream)
 {
+    const weft_task *task = stream->task;
     assert(task >= tasks && task < tasks + N_TASKS);
+    const bool by_default = stream->shortest == 0 && stream->longest == 0 && stream->k == 0;
+    if (stream->longest == 0) stream->longest = task->length.usual;
+    if (stream->shortest == 0) stream->shortest = task->length.least;
+    if (stream->k == 0) stream->k = task->k.usual;
+    if (by_default) return WEFT_OK;
+    if (stream->shortest < task->length.least || stream->longest > task->length.most ||
+        stream->shortest > stream->longest) {
+        if (task->length.most == 0)
+            return weft_error(WEFT_ERR_RANGE, "task %s has no length to be chosen", task->name);
+        return weft_error(WEFT_ERR_RANGE,
+                          "task %s: lengths from %d to %d: they are %d to %d at most", task->name,
+                          stream->shortest, stream->longest, task->length.least, task->length.most);
+    }
+    if (stream->k < task->k.least || stream->k > task->k.most) {
+        if (task->k.most == 0)
+            return weft_error(WEFT_ERR_RANGE, "task %s has no k to be chosen", task->name);
+        return weft_error(WEFT_ERR_RANGE, "task %s: k = %d: it is %d to %d", task->name, stream->k,
+                          task->k.least, task->k.most);
+    }
+    return WEFT_OK;
+}
+
+weft_status weft_task_example(const weft_task_stream *stream, int64_t index, char *source,
+                              size_t source_bytes, char *target, size_t target_bytes)
+{
+    weft_task_stream full = *stream;
+    const weft_task *task = stream->task;
+    const weft_status status = resolve(&full);
+    if (status != WEFT_OK) return status;
     if (index < 0) {
         return weft_error(WEFT_ERR_RANGE, "task %s: example %lld: an index is at least 0",
                           task->name, (long long)index);
     }
-    const uint64_t site = XXH3_64bits(task->name, strlen(task->name)) ^ (uint64_t)held_out;
-    weft_dice dice = { .key = weft_random_key(seed, (uint64_t)index, site) };
+    const uint64_t site = XXH3_64bits(task->name, strlen(task->name)) ^ (uint64_t)stream->held_out;
+    weft_dice dice = { .key = weft_random_key(stream->seed, (uint64_t)index, site) };
     weft_line source_line, target_line;
     do { /* until it lies on the right side of the border */
         source_line = weft_line_on(source, source_bytes);
         target_line = weft_line_on(target, target_bytes);
-    } while (draws[task - tasks](&dice, &source_line, &target_line) != held_out);
+    } while (draws[task - tasks](&dice, &full, &source_line, &target_line) != stream->held_out);
     if (source_line.full || target_line.full) {
         if (source_bytes > 0) source[0] = '\0';
         if (target_bytes > 0) target[0] = '\0';
@@ -179,7 +243,7 @@ static weft_status set_init(hash_set *set, int64_t n)
 /* Draws without a new example after which the space counts as exhausted. */
 enum { PATIENCE = 200 };
 
-static weft_status visit_distinct(const weft_task *task, uint64_t seed, int64_t first, int64_t end,
+static weft_status visit_distinct(const weft_task_stream *stream, int64_t first, int64_t end,
                                   hash_set *seen, weft_task_visitor *visit, void *user)
 {
     char source[WEFT_TASK_LINE_BYTES], target[WEFT_TASK_LINE_BYTES];
@@ -188,15 +252,15 @@ static weft_status visit_distinct(const weft_task *task, uint64_t seed, int64_t 
         int n_repeats = 0;
         bool is_new = false;
         while (!is_new) {
-            const weft_status status = weft_task_example(task, seed, index++, true, source,
-                                                         sizeof source, target, sizeof target);
+            const weft_status status =
+                weft_task_example(stream, index++, source, sizeof source, target, sizeof target);
             if (status != WEFT_OK) return status;
             is_new = set_add(seen, XXH3_64bits(source, strlen(source)));
             if (!is_new && ++n_repeats == PATIENCE) {
                 return weft_error(WEFT_ERR_RANGE,
                                   "task %s: asked for %lld distinct held-out examples, found %lld "
                                   "and then nothing new in %d draws",
-                                  task->name, (long long)end, (long long)found, PATIENCE);
+                                  stream->task->name, (long long)end, (long long)found, PATIENCE);
             }
         }
         const weft_status status = found < first ? WEFT_OK : visit(source, target, user);
@@ -205,31 +269,31 @@ static weft_status visit_distinct(const weft_task *task, uint64_t seed, int64_t 
     return WEFT_OK;
 }
 
-static weft_status visit_all(const weft_task *task, uint64_t seed, int64_t first, int64_t end,
+static weft_status visit_all(const weft_task_stream *stream, int64_t first, int64_t end,
                              weft_task_visitor *visit, void *user)
 {
     char source[WEFT_TASK_LINE_BYTES], target[WEFT_TASK_LINE_BYTES];
     for (int64_t index = first; index < end; index++) {
-        weft_status status = weft_task_example(task, seed, index, false, source, sizeof source,
-                                               target, sizeof target);
+        weft_status status =
+            weft_task_example(stream, index, source, sizeof source, target, sizeof target);
         if (status == WEFT_OK) status = visit(source, target, user);
         if (status != WEFT_OK) return status;
     }
     return WEFT_OK;
 }
 
-weft_status weft_task_visit(const weft_task *task, uint64_t seed, int64_t first, int64_t n,
-                            bool held_out, weft_task_visitor *visit, void *user)
+weft_status weft_task_visit(const weft_task_stream *stream, int64_t first, int64_t n,
+                            weft_task_visitor *visit, void *user)
 {
     if (first < 0 || n < 0 || n > INT64_MAX - first) {
         return weft_error(WEFT_ERR_RANGE, "task %s: %lld examples asked for, from the %lld-th",
-                          task->name, (long long)n, (long long)first);
+                          stream->task->name, (long long)n, (long long)first);
     }
-    if (!held_out) return visit_all(task, seed, first, first + n, visit, user);
+    if (!stream->held_out) return visit_all(stream, first, first + n, visit, user);
     hash_set seen;
     weft_status status = set_init(&seen, first + n);
     if (status != WEFT_OK) return status;
-    status = visit_distinct(task, seed, first, first + n, &seen, visit, user);
+    status = visit_distinct(stream, first, first + n, &seen, visit, user);
     weft_free(seen.places);
     return status;
 }
@@ -239,8 +303,8 @@ static weft_status add_to_corpus(const char *source, const char *target, void *c
     return weft_corpus_add(corpus, source, target);
 }
 
-weft_status weft_task_corpus(const weft_task *task, uint64_t seed, int64_t first, int64_t n,
-                             bool held_out, weft_corpus *corpus)
+weft_status weft_task_corpus(const weft_task_stream *stream, int64_t first, int64_t n,
+                             weft_corpus *corpus)
 {
-    return weft_task_visit(task, seed, first, n, held_out, add_to_corpus, corpus);
+    return weft_task_visit(stream, first, n, add_to_corpus, corpus);
 }

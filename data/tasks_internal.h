@@ -2,7 +2,7 @@
 #ifndef WEFT_DATA_TASKS_INTERNAL_H
 #define WEFT_DATA_TASKS_INTERNAL_H
 
-#include "../core/core.h"
+#include "tasks.h"
 
 #include <string.h>
 
@@ -55,7 +55,19 @@ static inline bool weft_chance(weft_dice *dice, int percent)
     return weft_roll(dice, 100) < percent;
 }
 
-/** Draw one sentence and its translation; true when it contains a held-out combination. */
-bool weft_phrases_draw(weft_dice *dice, weft_line *source, weft_line *target);
+/** A length of the stream's range, each equally often. */
+int weft_draw_length(weft_dice *dice, const weft_task_stream *stream);
+/** A string of such a length over n_symbols characters from `first` on; its length. */
+int weft_draw_string(weft_dice *dice, const weft_task_stream *stream, char first, int n_symbols,
+                     char text[WEFT_TASK_LONGEST + 1]);
+/** Write an example; true when its hash says that it is held out. */
+bool weft_put_strings(weft_line *source, const char *text, weft_line *target, const char *answer);
+
+/* Draws one example of a stream whose defaults are filled in; true when it is held out. */
+typedef bool weft_task_draw(weft_dice *dice, const weft_task_stream *stream, weft_line *source,
+                            weft_line *target);
+weft_task_draw weft_phrases_draw; /* phrases.c: held out where it contains a held-out combination */
+weft_task_draw weft_draw_parity, weft_draw_first, weft_draw_anbn, weft_draw_dyck, weft_draw_modular,
+    weft_draw_induction, weft_draw_selective; /* formal.c */
 
 #endif

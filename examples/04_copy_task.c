@@ -34,7 +34,8 @@ static void *expect_made(void *object)
 static weft_corpus *make_corpus(const weft_task *task, int64_t n, bool held_out)
 {
     weft_corpus *corpus = expect_made(weft_corpus_new());
-    expect_ok(weft_task_corpus(task, 1, 0, n, held_out, corpus));
+    const weft_task_stream stream = { .task = task, .seed = 1, .held_out = held_out };
+    expect_ok(weft_task_corpus(&stream, 0, n, corpus));
     return corpus;
 }
 

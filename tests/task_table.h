@@ -64,8 +64,9 @@ static inline const char *table_add(table *t, const char *key, const char *value
 static inline void example(const weft_task *task, uint64_t seed, int64_t index, bool held_out,
                            char source[WEFT_TASK_LINE_BYTES], char target[WEFT_TASK_LINE_BYTES])
 {
-    const weft_status status = weft_task_example(
-        task, seed, index, held_out, source, WEFT_TASK_LINE_BYTES, target, WEFT_TASK_LINE_BYTES);
+    const weft_task_stream stream = { .task = task, .seed = seed, .held_out = held_out };
+    const weft_status status = weft_task_example(&stream, index, source, WEFT_TASK_LINE_BYTES,
+                                                 target, WEFT_TASK_LINE_BYTES);
     if (status != WEFT_OK) ck_abort_msg("%s", weft_message());
 }
 

@@ -266,6 +266,12 @@ START_TEST(values_must_fit_together)
     UNFIT("data.src is set without data.tgt", "data.src=en");
     UNFIT("data.tgt is set without data.src", "data.tgt=en");
     UNFIT("model.d_model = 512 must be divisible by model.heads = 7", "model.heads=7");
+    UNFIT("data.length = 30 is set without data.task", "data.task=", "data.train=x",
+          "data.length=30");
+    UNFIT("data.test_length = 30 is set without data.task", "data.task=", "data.train=x",
+          "data.test_length=30");
+    UNFIT("data.task_k = 3 is set without data.task", "data.task=", "data.train=x",
+          "data.task_k=3");
     UNFIT("data.valid is set beside data.task = copy", "data.valid=x");
     UNFIT("data.test is set beside data.task = copy", "data.test=x");
     UNFIT("data.test is set for model.kind = decoder-only", "data.task=", "data.train=x",

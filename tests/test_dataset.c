@@ -174,6 +174,51 @@ START_TEST(several_corpora_with_weights)
 }
 END_TEST
 
+static size_t longest_source(const weft_corpus *corpus, size_t *shortest)
+{
+    size_t longest = 0;
+    *shortest = SIZE_MAX;
+    for (int64_t i = 0; i < weft_corpus_size(corpus); i++) {
+        const size_t n = strlen(weft_corpus_text(corpus, WEFT_SOURCE, i));
+        if (n > longest) longest = n;
+        if (n < *shortest) *shortest = n;
+    }
+    return longest;
+}
+
+START_TEST(a_task_is_tested_beyond_the_lengths_of_training)
+{
+    weft_config config;
+    weft_corpus *parts[3];
+    size_t longest[3], shortest[3];
+    weft_config_init(&config);
+    OK(weft_config_parse(&config,
+                         "[data]\ntask = dyck\ntrain_size = 300\nvalid_size = 50\n"
+                         "length = 12\ntest_length = 30\ntask_k = 1\n",
+                         "test"));
+    OK(weft_config_check(&config));
+    for (int part = 0; part < 3; part++) {
+        OK(weft_dataset_read(&config, (weft_part)part, &parts[part]));
+        longest[part] = longest_source(parts[part], &shortest[part]);
+        for (int64_t i = 0; i < weft_corpus_size(parts[part]); i++)
+            ck_assert_ptr_null(strpbrk(weft_corpus_text(parts[part], WEFT_SOURCE, i), "[]"));
+        weft_corpus_free(parts[part]);
+    }
+    ck_assert(longest[WEFT_PART_TRAIN] == 12 && shortest[WEFT_PART_TRAIN] == 1);
+    ck_assert(longest[WEFT_PART_VALID] == 12 && longest[WEFT_PART_TEST] == 30);
+    ck_assert(shortest[WEFT_PART_TEST] == 13);
+
+    config.data.length = 30;
+    ck_assert_int_eq(weft_dataset_read(&config, WEFT_PART_TRAIN, &parts[0]), WEFT_ERR_INPUT);
+    ck_assert_str_eq(weft_message(),
+                     "data.test_length = 30 must be above the 30 symbols of training");
+    config.data.test_length = 0;
+    strcpy(config.data.task, "phrases");
+    ck_assert_int_eq(weft_dataset_read(&config, WEFT_PART_TRAIN, &parts[0]), WEFT_ERR_RANGE);
+    ck_assert_str_eq(weft_message(), "task phrases has no length to be chosen");
+}
+END_TEST
+
 /* ---- memory ------------------------------------------------------------------------------------ */
 
 START_TEST(every_allocation_may_fail)
@@ -211,6 +256,7 @@ int main(void)
     TCase *corpora = tcase_create("corpora");
     tcase_add_checked_fixture(corpora, temp_setup, temp_teardown);
     tcase_add_test(corpora, several_corpora_with_weights);
+    tcase_add_test(corpora, a_task_is_tested_beyond_the_lengths_of_training);
     suite_add_tcase(suite, corpora);
     TCase *memory = tcase_create("memory");
     tcase_add_checked_fixture(memory, temp_setup, temp_teardown);

@@ -491,8 +491,10 @@ START_TEST(one_source_has_one_target)
 {
     const weft_task *task = weft_task_find("phrases");
     table all = table_new();
-    ck_assert_int_eq(weft_task_visit(task, 1, 0, 100000, false, note, &all), WEFT_OK);
-    ck_assert_int_eq(weft_task_visit(task, 1, 0, 20000, true, note, &all), WEFT_OK);
+    ck_assert_int_eq(weft_task_visit(&(weft_task_stream){ task, 1 }, 0, 100000, note, &all),
+                     WEFT_OK);
+    ck_assert_int_eq(weft_task_visit(&(weft_task_stream){ task, 1, true }, 0, 20000, note, &all),
+                     WEFT_OK);
     ck_assert_int_gt(all.n, 100000);
     table_free(&all);
 }

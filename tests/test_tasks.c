@@ -20,7 +20,7 @@ START_TEST(examples_are_a_function_of_their_arguments)
     char source[2][WEFT_TASK_LINE_BYTES], target[2][WEFT_TASK_LINE_BYTES];
     int64_t n_tasks;
     const weft_task *tasks = weft_task_list(&n_tasks);
-    ck_assert_int_eq(n_tasks, 5);
+    ck_assert_int_eq(n_tasks, 12);
     for (const weft_task *task = tasks; task < tasks + n_tasks; task++) {
         ck_assert_ptr_eq(weft_task_find(task->name), task);
         int n_same_of_other_seed = 0, n_same_of_next = 0;
@@ -71,13 +71,16 @@ START_TEST(held_out_examples_are_distinct_and_never_in_training)
     table train = table_new(), held_out = table_new();
     stream s = { &train, &held_out, 0 };
     for (uint64_t seed = 1; seed <= 2; seed++) {
-        ck_assert_int_eq(weft_task_visit(task, seed, 0, N_TRAIN / 2, false, note_train, &s),
-                         WEFT_OK);
+        ck_assert_int_eq(
+            weft_task_visit(&(weft_task_stream){ task, seed }, 0, N_TRAIN / 2, note_train, &s),
+            WEFT_OK);
     }
     ck_assert_int_eq(s.n_seen, N_TRAIN);
-    ck_assert_int_gt(train.n, N_TRAIN / 2);
+    ck_assert_int_gt(train.n, N_TRAIN / 4);
     s.n_seen = 0;
-    ck_assert_int_eq(weft_task_visit(task, 3, 0, N_HELD_OUT, true, note_held_out, &s), WEFT_OK);
+    ck_assert_int_eq(
+        weft_task_visit(&(weft_task_stream){ task, 3, true }, 0, N_HELD_OUT, note_held_out, &s),
+        WEFT_OK);
     ck_assert_int_eq(s.n_seen, N_HELD_OUT);
     table_free(&train);
     table_free(&held_out);
@@ -164,8 +167,10 @@ START_TEST(an_unknown_task_is_answered_with_the_nearest)
     ck_assert_ptr_null(weft_task_find("rverse"));
     ck_assert_ptr_nonnull(strstr(weft_message(), "mean reverse?"));
     ck_assert_ptr_null(weft_task_find("translation"));
-    ck_assert_str_eq(weft_message(), "unknown task translation: there are copy, reverse, sort, add "
-                                     "and phrases");
+    ck_assert_str_eq(weft_message(),
+                     "unknown task translation: there are copy, reverse, sort, add, "
+                     "phrases, parity, first, anbn, dyck, modular, induction and "
+                     "selective");
     ck_assert_ptr_null(weft_task_find(""));
     char longest[5000] = { 0 };
     memset(longest, 'x', sizeof longest - 1);
@@ -176,27 +181,26 @@ END_TEST
 START_TEST(a_small_buffer_is_an_error_and_never_overrun)
 {
     const weft_task *task = weft_task_find("phrases");
+    const weft_task_stream phrases = { task, 1 };
     char source[WEFT_TASK_LINE_BYTES], target[WEFT_TASK_LINE_BYTES], small[WEFT_TASK_LINE_BYTES];
     example(task, 1, 5, false, source, target);
     const size_t source_bytes = strlen(source) + 1, target_bytes = strlen(target) + 1;
     for (size_t n_bytes = 0; n_bytes < source_bytes; n_bytes++) {
         memset(small, '#', sizeof small);
-        ck_assert_int_eq(
-            weft_task_example(task, 1, 5, false, small, n_bytes, target, sizeof target),
-            WEFT_ERR_RANGE);
+        ck_assert_int_eq(weft_task_example(&phrases, 5, small, n_bytes, target, sizeof target),
+                         WEFT_ERR_RANGE);
         ck_assert_str_eq(target, "");
         if (n_bytes > 0) ck_assert_str_eq(small, "");
         for (size_t i = n_bytes; i < sizeof small; i++) ck_assert_int_eq(small[i], '#');
     }
-    ck_assert_ptr_nonnull(strstr(weft_message(), "512 suffice"));
+    ck_assert_ptr_nonnull(strstr(weft_message(), "2048 suffice"));
     ck_assert_int_eq(
-        weft_task_example(task, 1, 5, false, source, sizeof source, target, target_bytes - 1),
+        weft_task_example(&phrases, 5, source, sizeof source, target, target_bytes - 1),
         WEFT_ERR_RANGE);
-    ck_assert_int_eq(
-        weft_task_example(task, 1, 5, false, source, source_bytes, target, target_bytes), WEFT_OK);
-    ck_assert_int_eq(
-        weft_task_example(task, 1, -1, false, source, sizeof source, target, sizeof target),
-        WEFT_ERR_RANGE);
+    ck_assert_int_eq(weft_task_example(&phrases, 5, source, source_bytes, target, target_bytes),
+                     WEFT_OK);
+    ck_assert_int_eq(weft_task_example(&phrases, -1, source, sizeof source, target, sizeof target),
+                     WEFT_ERR_RANGE);
 }
 END_TEST
 
@@ -211,22 +215,31 @@ START_TEST(walks_end_early_and_fail_cleanly)
     const weft_task *task = weft_task_find("copy");
     for (int held_out = 0; held_out < 2; held_out++) {
         int n = 0;
-        ck_assert_int_eq(weft_task_visit(task, 1, 0, 9, held_out, stop_at_third, &n), WEFT_ERR_IO);
+        ck_assert_int_eq(
+            weft_task_visit(&(weft_task_stream){ task, 1, held_out }, 0, 9, stop_at_third, &n),
+            WEFT_ERR_IO);
         ck_assert_int_eq(n, 3);
-        ck_assert_int_eq(weft_task_visit(task, 1, 0, -1, held_out, stop_at_third, &n),
+        ck_assert_int_eq(
+            weft_task_visit(&(weft_task_stream){ task, 1, held_out }, 0, -1, stop_at_third, &n),
+            WEFT_ERR_RANGE);
+        ck_assert_int_eq(
+            weft_task_visit(&(weft_task_stream){ task, 1, held_out }, -1, 9, stop_at_third, &n),
+            WEFT_ERR_RANGE);
+        ck_assert_int_eq(weft_task_visit(&(weft_task_stream){ task, 1, held_out }, INT64_MAX, 1,
+                                         stop_at_third, &n),
                          WEFT_ERR_RANGE);
-        ck_assert_int_eq(weft_task_visit(task, 1, -1, 9, held_out, stop_at_third, &n),
-                         WEFT_ERR_RANGE);
-        ck_assert_int_eq(weft_task_visit(task, 1, INT64_MAX, 1, held_out, stop_at_third, &n),
-                         WEFT_ERR_RANGE);
-        ck_assert_int_eq(weft_task_visit(task, 1, 0, 0, held_out, stop_at_third, &n), WEFT_OK);
+        ck_assert_int_eq(
+            weft_task_visit(&(weft_task_stream){ task, 1, held_out }, 0, 0, stop_at_third, &n),
+            WEFT_OK);
         ck_assert_int_eq(n, 3);
     }
     int n = 0;
-    ck_assert_int_eq(weft_task_visit(task, 1, 0, INT64_MAX, true, stop_at_third, &n),
-                     WEFT_ERR_MEMORY);
+    ck_assert_int_eq(
+        weft_task_visit(&(weft_task_stream){ task, 1, true }, 0, INT64_MAX, stop_at_third, &n),
+        WEFT_ERR_MEMORY);
     weft_alloc_fail_at(1, false);
-    ck_assert_int_eq(weft_task_visit(task, 1, 0, 9, true, stop_at_third, &n), WEFT_ERR_MEMORY);
+    ck_assert_int_eq(weft_task_visit(&(weft_task_stream){ task, 1, true }, 0, 9, stop_at_third, &n),
+                     WEFT_ERR_MEMORY);
     weft_alloc_fail_at(0, false);
     ck_assert_int_eq(n, 0);
 }
@@ -241,7 +254,8 @@ static weft_status ignore(const char *source, const char *target, void *user)
 /* add has about 49,000 unordered held-out sums, twice as many sources: not a million. */
 START_TEST(a_space_that_is_exhausted_is_an_error)
 {
-    ck_assert_int_eq(weft_task_visit(weft_task_find("add"), 1, 0, 1000000, true, ignore, NULL),
+    ck_assert_int_eq(weft_task_visit(&(weft_task_stream){ weft_task_find("add"), 1, true }, 0,
+                                     1000000, ignore, NULL),
                      WEFT_ERR_RANGE);
     ck_assert_ptr_nonnull(strstr(weft_message(), "asked for 1000000 distinct held-out examples"));
 }
@@ -252,7 +266,7 @@ START_TEST(a_corpus_is_filled_and_its_words_are_the_tokens)
     const weft_task *task = weft_task_find("phrases");
     char source[WEFT_TASK_LINE_BYTES], target[WEFT_TASK_LINE_BYTES];
     weft_corpus *corpus = weft_corpus_new();
-    ck_assert_int_eq(weft_task_corpus(task, 4, 0, 50, false, corpus), WEFT_OK);
+    ck_assert_int_eq(weft_task_corpus(&(weft_task_stream){ task, 4 }, 0, 50, corpus), WEFT_OK);
     ck_assert_int_eq(weft_corpus_size(corpus), 50);
     example(task, 4, 49, false, source, target);
     ck_assert_str_eq(weft_corpus_text(corpus, WEFT_SOURCE, 49), source);
@@ -268,9 +282,12 @@ START_TEST(parts_of_a_stream_meet_end_to_end_and_share_nothing)
     for (int held_out = 0; held_out < 2; held_out++) {
         weft_corpus *whole = weft_corpus_new(), *parts = weft_corpus_new();
         const weft_task *task = weft_task_find("sort");
-        ck_assert_int_eq(weft_task_corpus(task, 2, 0, 2 * N, held_out, whole), WEFT_OK);
-        ck_assert_int_eq(weft_task_corpus(task, 2, 0, N, held_out, parts), WEFT_OK);
-        ck_assert_int_eq(weft_task_corpus(task, 2, N, N, held_out, parts), WEFT_OK);
+        ck_assert_int_eq(
+            weft_task_corpus(&(weft_task_stream){ task, 2, held_out }, 0, 2 * N, whole), WEFT_OK);
+        ck_assert_int_eq(weft_task_corpus(&(weft_task_stream){ task, 2, held_out }, 0, N, parts),
+                         WEFT_OK);
+        ck_assert_int_eq(weft_task_corpus(&(weft_task_stream){ task, 2, held_out }, N, N, parts),
+                         WEFT_OK);
         for (int i = 0; i < 2 * N; i++) {
             const char *source = weft_corpus_text(parts, WEFT_SOURCE, i);
             ck_assert_str_eq(source, weft_corpus_text(whole, WEFT_SOURCE, i));
@@ -289,7 +306,7 @@ int main(void)
     TCase *streams = tcase_create("streams");
     tcase_set_timeout(streams, 60);
     tcase_add_test(streams, examples_are_a_function_of_their_arguments);
-    tcase_add_loop_test(streams, held_out_examples_are_distinct_and_never_in_training, 0, 5);
+    tcase_add_loop_test(streams, held_out_examples_are_distinct_and_never_in_training, 0, 12);
     tcase_add_test(streams, parts_of_a_stream_meet_end_to_end_and_share_nothing);
     tcase_add_test(streams, a_corpus_is_filled_and_its_words_are_the_tokens);
     suite_add_tcase(suite, streams);

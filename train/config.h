@@ -71,6 +71,7 @@ typedef struct weft_config {
         weft_config_words tokenise;
         char codes[WEFT_CONFIG_TEXT], codes_tgt[WEFT_CONFIG_TEXT]; /* paths */
         bool lowercase, joint_vocab;
+        int64_t length, test_length, task_k; /* of the task */
         int64_t merges, min_count, max_vocab, max_length, train_size, valid_size;
         double bpe_dropout, max_ratio;
     } data;

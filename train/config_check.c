@@ -2,6 +2,23 @@
 #include "data/vocab.h"
 #include "train/config.h"
 
+/* Keys of a task alone. */
+static weft_status check_task(const weft_config *config)
+{
+    if (config->data.task[0] != '\0') return WEFT_OK;
+    const struct {
+        const char *name;
+        int64_t value;
+    } keys[] = { { "length", config->data.length },
+                 { "test_length", config->data.test_length },
+                 { "task_k", config->data.task_k } };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (keys[i].value != 0)
+            return weft_error(WEFT_ERR_INPUT, "data.%s = %lld is set without data.task",
+                              keys[i].name, (long long)keys[i].value);
+    return WEFT_OK;
+}
+
 static weft_status check_data(const weft_config *config)
 {
     const bool files = config->data.train[0] != '\0', task = config->data.task[0] != '\0';
@@ -176,6 +193,7 @@ static weft_status check_training(const weft_config *config)
 weft_status weft_config_check(const weft_config *config)
 {
     weft_status status = check_data(config);
+    if (status == WEFT_OK) status = check_task(config);
     if (status == WEFT_OK) status = check_corpora(config);
     if (status == WEFT_OK) status = check_bpe(config);
     if (status == WEFT_OK) status = check_model(config);

@@ -11,10 +11,26 @@ static weft_status read_task(const weft_config *config, weft_part part, weft_cor
                           "data.task = %s has a source and a target: it needs model.kind = "
                           "encoder-decoder",
                           task->name);
-    const bool held_out = part != WEFT_PART_TRAIN;
-    const int64_t n = held_out ? config->data.valid_size : config->data.train_size;
-    const int64_t first = part == WEFT_PART_TEST ? config->data.valid_size : 0;
-    return weft_task_corpus(task, (uint64_t)config->train.seed, first, n, held_out, corpus);
+    const int64_t longest = config->data.length > 0 ? config->data.length : task->length.usual;
+    const int64_t test_length = config->data.test_length;
+    if (test_length > 0 && test_length <= longest)
+        return weft_error(WEFT_ERR_INPUT,
+                          "data.test_length = %lld must be above the %lld symbols of training",
+                          (long long)test_length, (long long)longest);
+    weft_task_stream stream = { .task = task,
+                                .seed = (uint64_t)config->train.seed,
+                                .held_out = part != WEFT_PART_TRAIN,
+                                .longest = (int)longest,
+                                .k = (int)config->data.task_k };
+    int64_t first = 0;
+    if (part == WEFT_PART_TEST && test_length > 0) {
+        stream.shortest = (int)longest + 1;
+        stream.longest = (int)test_length;
+    } else if (part == WEFT_PART_TEST) {
+        first = config->data.valid_size;
+    }
+    const int64_t n = stream.held_out ? config->data.valid_size : config->data.train_size;
+    return weft_task_corpus(&stream, first, n, corpus);
 }
 
 static weft_status read_files(const weft_config *config, const char *path, weft_corpus *corpus)

@@ -46,6 +46,10 @@ if(NOT code EQUAL 0 OR NOT whole MATCHES "\nema = 0.5\n" OR NOT whole MATCHES "\
 endif()
 expect(CODE 0 OUT "${whole}" ARGS train --config whole.ini --dump-config)
 
+# ---- beyond the lengths of training: exact matches by length
+expect(CODE 0 OUT_HAS "\nsources of 10 to 11 symbols: [0-9.]+ % .*\nsources of 18 to 19 symbols: .*\nheld-out exact match: [0-9.]+ % \\([0-9]+ of [0-9]+\\)"
+       ERR_HAS "update" ARGS ${tiny} --out longer --set data.task=parity --set data.length=9 --set data.test_length=19)
+
 # ---- before training
 expect(CODE 0 ARGS ${tiny} --sanity
        OUT_HAS "^gradient norm  parameters  layer\n *[0-9.e-]+ +[0-9]+  src_embed\n.*  encoder.layers.0\n.*  decoder.layers.0\n.*every layer has a gradient: fine\nfirst loss [0-9.]+, ln V = 3.3673: fine\none batch of [0-9]+ sentences, [0-9]+ tokens, by heart in 300 updates: loss ")
@@ -170,6 +174,7 @@ expect(CODE 2 ERR "weft train: b exists already: name another folder with --out,
        ARGS ${tiny} --out b)
 expect(CODE 2 ERR_HAS "^weft train: [^\n]*nowhere[^\n]*\n$" ARGS train --resume nowhere)
 refused(ERR_HAS "^weft train: nofile.ini[^\n]*\n$" ARGS train --config nofile.ini)
+refused(ERR_HAS "^weft train: data.test_length = 9 must be above the 20 symbols of training\n$" ARGS ${tiny} --set data.test_length=9)
 refused(ERR_HAS "^weft train: [^\n]*phrasse[^\n]*phrases[^\n]*\n$" ARGS train --task phrasse)
 refused(ERR_HAS "^weft train: [^\n]*model.headz[^\n]*model.heads[^\n]*\n$" ARGS ${tiny} --set model.headz=2)
 refused(ERR_HAS "^weft train: [^\n]*model.dropout[^\n]*\n$" ARGS ${tiny} --set model.dropout=1)
