@@ -53,7 +53,9 @@ typedef struct weft_init {
 /** Parameters of a model: values in one flat block and gradients in another, both starting at 0.
  *  `seed` keys the initial values (with the parameter's name, so order does not matter). */
 weft_params *weft_params_new(uint64_t seed) WEFT_MUST_CHECK; /* NULL: weft_message() says why */
-void weft_params_free(weft_params *params);                  /* NULL is allowed */
+/** The same with shapes alone, for a dry tape: no value has memory, however large the model. */
+weft_params *weft_params_new_dry(void) WEFT_MUST_CHECK;
+void weft_params_free(weft_params *params); /* NULL is allowed */
 /** Add and initialise one. Names are unique; PyTorch's, dots included. Blocks never move. */
 weft_status weft_params_add(weft_params *params, const char *name, int rank, const int64_t dim[],
                             weft_init init, weft_param *out) WEFT_MUST_CHECK;
@@ -78,11 +80,12 @@ uint64_t weft_params_version(const weft_params *params);
 /* ---- the tape (tape.c) ---------------------------------------------------------------------- */
 
 enum {
-    WEFT_RETAIN = 1,      /* keep every value: repeated backward, weft_grad, replay, probes */
-    WEFT_NO_GRAD = 2,     /* inference: no gradient is ever wanted */
-    WEFT_DRY = 4,         /* shapes only: nothing is computed; weft_tape_peak_bytes is the plan */
-    WEFT_CHECK_FINITE = 8 /* every value is looked at; the first NaN or infinity is an error that
-                             names its operation (WEFT_ERR_NUMERIC) */
+    WEFT_RETAIN = 1,       /* keep every value: repeated backward, weft_grad, replay, probes */
+    WEFT_NO_GRAD = 2,      /* inference: no gradient is ever wanted */
+    WEFT_DRY = 4,          /* shapes only: nothing is computed; weft_tape_peak_bytes is the plan */
+    WEFT_CHECK_FINITE = 8, /* every value is looked at; the first NaN or infinity is an error that
+                              names its operation (WEFT_ERR_NUMERIC) */
+    WEFT_ACCOUNT = 16      /* note what lies in the arena when it is fullest: weft_tape_account */
 };
 weft_tape *weft_tape_new(unsigned flags) WEFT_MUST_CHECK; /* NULL: weft_message() says why */
 void weft_tape_free(weft_tape *tape);                     /* NULL is allowed */
@@ -109,6 +112,24 @@ void weft_scope_pop(weft_tape *tape);
 size_t weft_tape_peak_bytes(const weft_tape *tape); /* of the arena, since the tape was made */
 /** Size the arena, so that steps below that peak neither allocate nor fault. */
 weft_status weft_tape_reserve(weft_tape *tape, size_t bytes) WEFT_MUST_CHECK;
+
+/* What one part of the model holds of the arena, in bytes. */
+typedef struct weft_account_row {
+    char scope[128]; /* "encoder.layers.0.self_attn"; "": outside of all */
+    size_t values, saved, gradients;
+} weft_account_row;
+/* The arena at the moment when it is fullest. All of it together is the peak. */
+typedef struct weft_account {
+    size_t peak;
+    size_t leaves;    /* ids, offsets, constants, and the gradients of leaves */
+    size_t workspace; /* of the operation that runs at that moment */
+    size_t gaps;      /* between blocks: free, and too small for what was asked for since */
+    int n_rows;
+    weft_account_row *rows; /* in the order of recording */
+} weft_account;
+/** The account of a tape made with WEFT_ACCOUNT (NULL for others), since the tape was made. It belongs
+ *  to the tape and is valid until that is used again. */
+const weft_account *weft_tape_account(weft_tape *tape);
 
 /* Leaves. `data` is copied; on a dry tape it may be NULL. */
 weft_var weft_leaf(weft_tape *tape, int rank, const int64_t dim[], const weft_real *data);

@@ -303,6 +303,7 @@ static bool run_vjp(weft_tape *tape, uint32_t i, const bool has[])
     const char *scope = tape->scope_record;
     tape->scope_record = n.scope;
     tape->in_backward = true;
+    tape->n_recorded = n_values;
     if (ok) {
         weft_rule rule = { .tape = tape,
                            .op = n.op,
@@ -328,6 +329,7 @@ static bool run_vjp(weft_tape *tape, uint32_t i, const bool has[])
     tape->in_backward = false;
     tape->scope_record = scope;
     weft_tape_forget(tape, n_nodes, n_values, n_inputs);
+    tape->n_recorded = UINT32_MAX;
     if (vars != few) weft_free(vars);
     if (wants != few_wants) weft_free(wants);
     return ok;

@@ -25,19 +25,22 @@ struct weft_params {
     uint64_t seed, version;
 };
 
-weft_params *weft_params_new(uint64_t seed)
+static weft_params *make(uint64_t seed, bool dry)
 {
     weft_params *params = weft_alloc(1, sizeof *params);
     if (!params) return NULL;
     params->seed = seed;
-    params->values = weft_arena_new(false);
-    params->gradients = weft_arena_new(false);
+    params->values = weft_arena_new(dry);
+    params->gradients = weft_arena_new(dry);
     if (!params->values || !params->gradients) {
         weft_params_free(params);
         return NULL;
     }
     return params;
 }
+
+weft_params *weft_params_new(uint64_t seed) { return make(seed, false); }
+weft_params *weft_params_new_dry(void) { return make(0, true); }
 
 void weft_params_free(weft_params *params)
 {
@@ -117,7 +120,8 @@ weft_status weft_params_add(weft_params *params, const char *name, int rank, con
     }
     assert(at == at_gradient);
     e.offset = (int64_t)(at / sizeof(weft_real));
-    initialise(params, &e, init, weft_arena_at(params->values, at));
+    weft_real *x = weft_arena_at(params->values, at);
+    if (x) initialise(params, &e, init, x);
     params->entries[params->n] = e;
     params->size += weft_size(&e.shape);
     params->version++;
@@ -178,7 +182,8 @@ weft_real *weft_params_gradients(weft_params *params)
 
 void weft_params_zero_gradients(weft_params *params)
 {
-    memset(weft_params_gradients(params), 0, weft_arena_used_bytes(params->gradients));
+    weft_real *g = weft_params_gradients(params);
+    if (g) memset(g, 0, weft_arena_used_bytes(params->gradients));
 }
 
 void weft_params_changed(weft_params *params) { params->version++; }

@@ -17,7 +17,8 @@ static atomic_uint next_epoch = 1;
 
 weft_tape *weft_tape_new(unsigned flags)
 {
-    if (flags & ~(unsigned)(WEFT_RETAIN | WEFT_NO_GRAD | WEFT_DRY | WEFT_CHECK_FINITE)) {
+    if (flags &
+        ~(unsigned)(WEFT_RETAIN | WEFT_NO_GRAD | WEFT_DRY | WEFT_CHECK_FINITE | WEFT_ACCOUNT)) {
         weft_error(WEFT_ERR_RANGE, "weft_tape_new: unknown flags 0x%x", flags);
         return NULL;
     }
@@ -26,7 +27,8 @@ weft_tape *weft_tape_new(unsigned flags)
     tape->flags = flags;
     tape->arena = weft_arena_new(flags & WEFT_DRY);
     tape->records = weft_arena_new(false);
-    if (!tape->arena || !tape->records) {
+    if (flags & WEFT_ACCOUNT) tape->account = weft_alloc(1, sizeof *tape->account);
+    if (!tape->arena || !tape->records || (flags & WEFT_ACCOUNT && !tape->account)) {
         weft_tape_free(tape);
         return NULL;
     }
@@ -49,6 +51,7 @@ void weft_tape_free(weft_tape *tape)
     weft_free(tape->call_wants);
     weft_free(tape->gradient_of);
     weft_free(tape->depends);
+    weft_account_free(tape->account);
     for (int i = 0; i < MAX_BINDINGS; i++) weft_free(tape->bindings[i].value);
     weft_free(tape);
 }
@@ -57,6 +60,7 @@ void weft_tape_reset(weft_tape *tape)
 {
     tape->epoch = atomic_fetch_add(&next_epoch, 1);
     if (tape->epoch == 0) tape->epoch = atomic_fetch_add(&next_epoch, 1); /* 0 is nil's */
+    weft_tape_enter(tape);
     weft_arena_reset(tape->arena);
     weft_arena_reset(tape->records);
     tape->n_values = tape->n_nodes = tape->n_inputs = 0;
@@ -74,6 +78,7 @@ void weft_tape_reset(weft_tape *tape)
     tape->frozen = 0;
     tape->sample_row = 0;
     tape->site = 0;
+    tape->n_recorded = UINT32_MAX;
     tape->status = WEFT_OK;
     tape->message[0] = '\0';
 }
@@ -241,19 +246,24 @@ size_t weft_tensor_bytes(const weft_tensor *x)
 bool weft_tape_take(weft_tape *tape, const char *what, size_t bytes, block *out)
 {
     size_t offset;
+    const size_t peak = weft_arena_peak_bytes(tape->arena);
     const weft_status status = weft_arena_take(tape->arena, bytes, &offset);
     if (status != WEFT_OK) {
         weft_error_prefix(status, "%s: ", what);
         fail_with_message(tape, status, tape->scope);
         return false;
     }
+    if (weft_arena_peak_bytes(tape->arena) > peak) tape->fullest = true;
     *out = (block){ offset, bytes ? bytes : 1 };
     return true;
 }
 
 void weft_tape_give(weft_tape *tape, block *b)
 {
-    if (b->bytes) weft_arena_give(tape->arena, b->offset, b->bytes);
+    if (b->bytes) {
+        weft_tape_enter(tape);
+        weft_arena_give(tape->arena, b->offset, b->bytes);
+    }
     b->bytes = 0;
 }
 
@@ -409,82 +419,6 @@ weft_var weft_stop_gradient(weft_tape *tape, weft_var x)
     v->root = of.root;
     v->offset = of.offset;
     return weft_var_of(tape, tape->n_values - 1);
-}
-
-/* ---- parameters on the tape ------------------------------------------------------------------ */
-
-/* The place where this tape notes which value stands for `param`; NULL after a failure. */
-static uint32_t *binding_of(weft_tape *tape, weft_param param, const char *what)
-{
-    if (!weft_tape_ready(tape, what)) return NULL;
-    if (weft_param_is_none(param) || param.index < 0 ||
-        param.index >= weft_params_count(param.params)) {
-        weft_tape_fail(tape, WEFT_ERR_STATE, "%s: not a parameter (was its layer initialised?)",
-                       what);
-        return NULL;
-    }
-    int i = 0;
-    while (i < tape->n_bindings && tape->bindings[i].params != param.params) i++;
-    if (i == MAX_BINDINGS) {
-        weft_tape_fail(tape, WEFT_ERR_STATE, "%s: parameters of more than %d models on one tape",
-                       what, MAX_BINDINGS);
-        return NULL;
-    }
-    binding *b = &tape->bindings[i];
-    const int count = weft_params_count(param.params);
-    if (b->capacity < count) {
-        uint32_t *more = weft_realloc(b->value, (size_t)count, sizeof *more);
-        if (!more) {
-            fail_with_message(tape, WEFT_ERR_MEMORY, tape->scope);
-            return NULL;
-        }
-        memset(more + b->capacity, 0, (size_t)(count - b->capacity) * sizeof *more);
-        b->value = more;
-        b->capacity = count;
-    }
-    if (i == tape->n_bindings) {
-        b->params = param.params;
-        b->version = weft_params_version(param.params);
-        tape->n_bindings++;
-    }
-    return &b->value[param.index];
-}
-
-weft_var weft_use(weft_tape *tape, weft_param param)
-{
-    uint32_t *place = binding_of(tape, param, "weft_use");
-    if (!place) return WEFT_NIL;
-    if (*place) return weft_var_of(tape, *place - 1);
-
-    weft_tensor shape = weft_params_value(param.params, param.index);
-    value *v = weft_tape_push_value(tape, &shape);
-    if (!v) return WEFT_NIL;
-    v->param = param;
-    v->wants = !(tape->flags & WEFT_NO_GRAD);
-    v->keep = true;
-    v->covered.full = true; /* gradients of parameters are added to their block */
-    v->name = weft_params_name(param.params, param.index);
-    *place = tape->n_values;
-    return weft_var_of(tape, tape->n_values - 1);
-}
-
-weft_status weft_bind(weft_tape *tape, weft_param param, weft_var x)
-{
-    uint32_t i;
-    uint32_t *place = binding_of(tape, param, "weft_bind");
-    if (!place || !weft_tape_find(tape, x, "weft_bind", &i)) return tape->status;
-    const char *name = weft_params_name(param.params, param.index);
-    const weft_tensor want = weft_params_value(param.params, param.index);
-    if (*place)
-        return weft_tape_fail(tape, WEFT_ERR_STATE,
-                              "weft_bind: %s was already used or bound on this tape", name);
-    if (tape->values[i].t.dtype != WEFT_REAL || !weft_same_shape(&tape->values[i].t, &want)) {
-        char a[WEFT_SHAPE_TEXT], b[WEFT_SHAPE_TEXT];
-        return weft_tape_fail(tape, WEFT_ERR_SHAPE, "weft_bind: %s is %s, the value is %s", name,
-                              weft_shape_text(&want, a), weft_shape_text(&tape->values[i].t, b));
-    }
-    *place = i + 1;
-    return WEFT_OK;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

@@ -94,6 +94,9 @@ struct weft_tape {
     uint32_t *gradient_of; /* weft_grad: index + 1 of each value's gradient so far */
     bool *depends;         /* weft_grad: on one of the x */
     uint32_t grad_capacity;
+    weft_account *account; /* NULL: not wanted */
+    bool fullest;        /* the arena was never as full before, and nothing was given back since */
+    uint32_t n_recorded; /* values from here on are parts of a gradient */
     weft_status status;
     char message[1024];
 };
@@ -122,6 +125,9 @@ value *weft_tape_push_value(weft_tape *tape, const weft_tensor *shape);
 /* Memory of the arena; `what` asks for it and stands in the sentence when there is none. */
 bool weft_tape_take(weft_tape *tape, const char *what, size_t bytes, block *out);
 void weft_tape_give(weft_tape *tape, block *b);
+/* account.c: enter what lies in the arena into the tape's account, where that has one. */
+void weft_tape_enter(weft_tape *tape);
+void weft_account_free(weft_account *account); /* NULL is allowed */
 /* Forget everything recorded from node and value number on, and give its memory back. */
 void weft_tape_forget(weft_tape *tape, uint32_t n_nodes, uint32_t n_values, uint32_t n_inputs);
 /* The first value that is not finite puts the tape into its failed state. */

@@ -1,9 +1,9 @@
 /* train.c - `weft train`: make a folder, train into it, show what was learnt. */
 #include "cli/cli.h"
+#include "cli/config.h"
 #include "cli/options.h"
 #include "cli/probe.h"
 #include "data/file_internal.h"
-#include "data/tasks.h"
 #include "train/dataset.h"
 #include "train/loop.h"
 
@@ -21,29 +21,6 @@ typedef struct arguments {
     int64_t threads;
     bool dump_config, sanity, lr_range;
 } arguments;
-
-/* A small model that learns any of the tasks in minutes: what --task starts from. */
-static const char task_config[] = "[model]\n"
-                                  "d_model = 128\n"
-                                  "ffn = 256\n"
-                                  "heads = 4\n"
-                                  "encoder_layers = 2\n"
-                                  "decoder_layers = 2\n"
-                                  "dropout = 0\n"
-                                  "norm = pre\n"
-                                  "final_norm = true\n"
-                                  "[train]\n"
-                                  "max_updates = 3000\n"
-                                  "batch_tokens = 2000\n"
-                                  "label_smoothing = 0\n"
-                                  "validate_every = 500\n"
-                                  "checkpoint_every = 500\n"
-                                  "max_decode_length = 40\n"
-                                  "target_exact = 99\n"
-                                  "[optim]\n"
-                                  "lr = 0.004\n"
-                                  "schedule = cosine\n"
-                                  "warmup = 100\n";
 
 static volatile sig_atomic_t signal_seen;
 
@@ -76,22 +53,10 @@ static weft_status read_config(const arguments *args, weft_config *config)
 {
     char path[PATH_BYTES];
     weft_status status = WEFT_OK;
-    weft_config_init(config);
-    if (args->config) {
-        status = weft_config_read(config, args->config);
-    } else if (args->resume) {
-        status = join(args->resume, "config.ini", path);
-        if (status == WEFT_OK) status = weft_config_read(config, path);
-    } else {
-        const weft_task *task = weft_task_find(args->task);
-        if (!task) return WEFT_ERR_INPUT;
-        status = weft_config_parse(config, task_config, "--task");
-        snprintf(config->data.task, sizeof config->data.task, "%s", task->name);
-        config->data.train_size = task->n_train;
-        config->data.valid_size = task->n_held_out;
-    }
-    for (int i = 0; i < args->set.n && status == WEFT_OK; i++)
-        status = weft_config_set(config, args->set.text[i]);
+    if (args->resume) status = join(args->resume, "config.ini", path);
+    if (status == WEFT_OK)
+        status =
+            weft_cli_config(args->resume ? path : args->config, args->task, &args->set, config);
     return status == WEFT_OK ? weft_config_check(config) : status;
 }
 

@@ -42,6 +42,8 @@ typedef struct weft_optimiser weft_optimiser;
 weft_optimiser *weft_optimiser_new(const weft_params *params,
                                    const weft_optimiser_spec *spec) WEFT_MUST_CHECK;
 void weft_optimiser_free(weft_optimiser *optimiser); /* NULL is allowed */
+/** Bytes of the flat blocks and sums that such an optimiser takes, without making it. */
+size_t weft_optimiser_bytes(const weft_params *params, const weft_optimiser_spec *spec);
 
 /**
  * One update of all parameters from their gradients, which are 0 afterwards.

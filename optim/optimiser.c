@@ -49,6 +49,18 @@ static weft_status check_spec(const weft_optimiser_spec *spec)
     return WEFT_OK;
 }
 
+static int blocks_of(const weft_optimiser_spec *spec)
+{
+    return spec->kind != WEFT_SGD ? 2 : spec->momentum != 0 ? 1 : 0;
+}
+
+size_t weft_optimiser_bytes(const weft_params *params, const weft_optimiser_spec *spec)
+{
+    const size_t size = (size_t)weft_params_block_size(params);
+    return (size_t)blocks_of(spec) * size * sizeof(weft_real) +
+           (size_t)weft_sweep_pieces((int64_t)size) * sizeof(double);
+}
+
 weft_optimiser *weft_optimiser_new(const weft_params *params, const weft_optimiser_spec *spec)
 {
     weft_optimiser_spec s = *spec;
@@ -59,7 +71,7 @@ weft_optimiser *weft_optimiser_new(const weft_params *params, const weft_optimis
     if (!optimiser) return NULL;
     optimiser->spec = s;
     optimiser->size = weft_params_block_size(params);
-    optimiser->n_blocks = s.kind != WEFT_SGD ? 2 : s.momentum != 0 ? 1 : 0;
+    optimiser->n_blocks = blocks_of(&s);
     for (int i = 0; i < optimiser->n_blocks; i++) {
         optimiser->blocks[i] = weft_alloc((size_t)optimiser->size, sizeof(weft_real));
         if (!optimiser->blocks[i]) goto no_memory;

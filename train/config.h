@@ -122,6 +122,9 @@ weft_status weft_config_set(weft_config *config, const char *assignment) WEFT_MU
 /** Do the values fit together? WEFT_ERR_INPUT with a sentence that names the keys. */
 weft_status weft_config_check(const weft_config *config) WEFT_MUST_CHECK;
 
+/** The section [model] alone, for what needs no data. */
+weft_status weft_config_check_model(const weft_config *config) WEFT_MUST_CHECK;
+
 /** The resolved configuration as an INI text that weft_config_parse reads back to equal values, in
  *  the table's order; on the heap (weft_free), NULL without memory. Without paths it is what a
  *  checkpoint holds: equal runs give equal text wherever their files lie. */

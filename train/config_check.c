@@ -105,7 +105,7 @@ static weft_status check_bpe(const weft_config *config)
     return WEFT_OK;
 }
 
-static weft_status check_model(const weft_config *config)
+weft_status weft_config_check_model(const weft_config *config)
 {
     const long long D = config->model.d_model, H = config->model.heads;
     const long long n_positions = config->model.max_positions;
@@ -196,7 +196,7 @@ weft_status weft_config_check(const weft_config *config)
     if (status == WEFT_OK) status = check_task(config);
     if (status == WEFT_OK) status = check_corpora(config);
     if (status == WEFT_OK) status = check_bpe(config);
-    if (status == WEFT_OK) status = check_model(config);
+    if (status == WEFT_OK) status = weft_config_check_model(config);
     if (status == WEFT_OK) status = check_training(config);
     return status;
 }

@@ -30,6 +30,12 @@ struct weft_trainer {
     bool other_numerics; /* the checkpoint was made with another kernel */
 };
 
+/** What the configuration says of the optimiser, and of the batches of an encoded corpus. */
+weft_optimiser_spec weft_trainer_optimiser(const weft_config *config);
+weft_status weft_trainer_batches(const weft_config *config, const weft_vocab *const vocabs[2],
+                                 const weft_corpus *corpus, bool in_order,
+                                 weft_batches **batches) WEFT_MUST_CHECK;
+
 /** The gradient of one batch, added to the parameters'; its summed loss in *loss. */
 weft_status weft_trainer_gradient(weft_trainer *trainer, const weft_batch *batch,
                                   double *loss) WEFT_MUST_CHECK;

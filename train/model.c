@@ -10,8 +10,8 @@ static weft_init init_of(const weft_config *config)
     return (weft_init){ .kind = WEFT_INIT_XAVIER_UNIFORM };
 }
 
-static weft_transformer_config transformer_config(const weft_config *config, int64_t source_V,
-                                                  int64_t target_V)
+weft_transformer_config weft_model_shape(const weft_config *config, int64_t source_V,
+                                         int64_t target_V)
 {
     static const weft_tie ties[] = { [WEFT_CONFIG_TIE_NONE] = WEFT_TIE_NONE,
                                      [WEFT_CONFIG_TIE_TARGET] = WEFT_TIE_TARGET,
@@ -57,8 +57,8 @@ weft_status weft_model_new(const weft_config *config, weft_vocab *source, weft_v
     made->params = weft_params_new((uint64_t)config->train.seed);
     weft_status status = made->params ? WEFT_OK : WEFT_ERR_MEMORY;
     if (status == WEFT_OK) {
-        const weft_transformer_config shape = transformer_config(
-            config, source ? weft_vocab_size(source) : 0, weft_vocab_size(target));
+        const weft_transformer_config shape =
+            weft_model_shape(config, source ? weft_vocab_size(source) : 0, weft_vocab_size(target));
         status = weft_transformer_init(&made->transformer, made->params, &shape);
     }
     if (status != WEFT_OK) {

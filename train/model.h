@@ -14,6 +14,10 @@ typedef struct weft_model {
     weft_transformer transformer;
 } weft_model;
 
+/** What weft_transformer_init needs, for vocabularies of these sizes (no source: 0). */
+weft_transformer_config weft_model_shape(const weft_config *config, int64_t source_V,
+                                         int64_t target_V);
+
 /** A model with initial values, keyed by train.seed. On success it owns the vocabularies; after an
  *  error the caller still does. `source` is NULL for a decoder-only model, and may be `target`. */
 weft_status weft_model_new(const weft_config *config, weft_vocab *source, weft_vocab *target,

@@ -4,20 +4,19 @@
 #include <math.h>
 #include <string.h>
 
-static weft_optimiser *make_optimiser(const weft_config *config, const weft_params *params)
+weft_optimiser_spec weft_trainer_optimiser(const weft_config *config)
 {
     static const weft_optimiser_kind kinds[] = { [WEFT_CONFIG_ADAM] = WEFT_ADAM,
                                                  [WEFT_CONFIG_ADAMW] = WEFT_ADAMW,
                                                  [WEFT_CONFIG_SGD] = WEFT_SGD };
     const bool sgd = config->optim.kind == WEFT_CONFIG_SGD;
-    const weft_optimiser_spec spec = { .kind = kinds[config->optim.kind],
-                                       .beta1 = sgd ? 0 : config->optim.beta1,
-                                       .beta2 = sgd ? 0 : config->optim.beta2,
-                                       .eps = sgd ? 0 : config->optim.eps,
-                                       .momentum = config->optim.momentum,
-                                       .weight_decay = config->optim.weight_decay,
-                                       .clip = config->optim.clip };
-    return weft_optimiser_new(params, &spec);
+    return (weft_optimiser_spec){ .kind = kinds[config->optim.kind],
+                                  .beta1 = sgd ? 0 : config->optim.beta1,
+                                  .beta2 = sgd ? 0 : config->optim.beta2,
+                                  .eps = sgd ? 0 : config->optim.eps,
+                                  .momentum = config->optim.momentum,
+                                  .weight_decay = config->optim.weight_decay,
+                                  .clip = config->optim.clip };
 }
 
 static weft_schedule schedule_of(const weft_config *config)
@@ -37,10 +36,9 @@ static weft_schedule schedule_of(const weft_config *config)
                             .n_updates = config->train.max_updates };
 }
 
-static weft_status make_batches(const weft_model *model, const weft_corpus *corpus, bool in_order,
-                                weft_batches **batches)
+weft_status weft_trainer_batches(const weft_config *config, const weft_vocab *const vocabs[2],
+                                 const weft_corpus *corpus, bool in_order, weft_batches **batches)
 {
-    const weft_config *config = &model->config;
     const int64_t most = config->train.batch_tokens;
     const int64_t length = config->data.max_length < most ? config->data.max_length : most;
     const bool running = config->model.kind == WEFT_CONFIG_DECODER_ONLY;
@@ -51,7 +49,7 @@ static weft_status make_batches(const weft_model *model, const weft_corpus *corp
                                      .seed = (uint64_t)config->train.seed,
                                      .max_ratio = in_order ? 0 : config->data.max_ratio,
                                      .bpe_dropout = in_order ? 0 : config->data.bpe_dropout,
-                                     .vocabs = { model->source_vocab, model->target_vocab } };
+                                     .vocabs = { vocabs[0], vocabs[1] } };
     return weft_batches_new(corpus, &spec, batches);
 }
 
@@ -76,20 +74,24 @@ static weft_status make_sample(weft_trainer *t)
 static weft_status prepare(weft_trainer *t)
 {
     const weft_config *config = &t->model->config;
+    const weft_vocab *const vocabs[2] = { t->model->source_vocab, t->model->target_vocab };
     weft_status status =
         weft_corpus_encode(t->train, t->model->source_vocab, t->model->target_vocab);
-    if (status == WEFT_OK) status = make_batches(t->model, t->train, false, &t->batches);
+    if (status == WEFT_OK)
+        status = weft_trainer_batches(config, vocabs, t->train, false, &t->batches);
     if (status == WEFT_OK) status = weft_dataset_read(config, WEFT_PART_VALID, &t->valid);
     if (status == WEFT_OK && t->valid) {
         status = weft_corpus_encode(t->valid, t->model->source_vocab, t->model->target_vocab);
-        if (status == WEFT_OK) status = make_batches(t->model, t->valid, true, &t->valid_batches);
+        if (status == WEFT_OK)
+            status = weft_trainer_batches(config, vocabs, t->valid, true, &t->valid_batches);
         if (status == WEFT_OK) status = make_sample(t);
     }
     if (status != WEFT_OK) return status;
     t->schedule = schedule_of(config);
     status = weft_schedule_check(&t->schedule);
     if (status != WEFT_OK) return status;
-    t->optimiser = make_optimiser(config, t->model->params);
+    const weft_optimiser_spec spec = weft_trainer_optimiser(config);
+    t->optimiser = weft_optimiser_new(t->model->params, &spec);
     if (status == WEFT_OK && config->train.ema > 0) {
         const size_t size = (size_t)weft_params_block_size(t->model->params);
         t->ema = weft_alloc(size, sizeof *t->ema);
