@@ -157,6 +157,9 @@ void weft_team_work(int64_t work);
 /** For tests: largest team given since the last call of this function. */
 int weft_team_largest(void);
 
+/** Seconds of a clock that never goes back. */
+double weft_seconds(void);
+
 /* ---- random numbers (random.c) -------------------------------------------------------------- */
 
 /* Philox4x32-10 (Salmon et al. 2011): four random words from a counter and a key, no state. */

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <omp.h>
 #include <string.h>
-#include <time.h>
 
 enum { N_CHAINS = 12, N_ROUNDS = 200000, N_TRIES = 8 };
 
@@ -84,13 +83,6 @@ static peak_function *peak_best(void)
     return peak_plain;
 }
 
-static double seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 double weft_fma_peak(int threads)
 {
     peak_function *const run = peak_best();
@@ -98,7 +90,7 @@ double weft_fma_peak(int threads)
     double best_s = INFINITY;
     int n_lanes = 0;
     for (int i = 0; i < N_TRIES; ++i) {
-        const double start_s = seconds();
+        const double start_s = weft_seconds();
 #pragma omp parallel num_threads(threads)
         {
             int lanes;
@@ -109,7 +101,7 @@ double weft_fma_peak(int threads)
                 n_lanes = lanes;
             }
         }
-        best_s = fmin(best_s, seconds() - start_s);
+        best_s = fmin(best_s, weft_seconds() - start_s);
     }
     (void)sink;
     return 2e-9 * N_ROUNDS * N_CHAINS * n_lanes * threads / best_s;
@@ -121,11 +113,12 @@ double weft_copy_peak(int threads)
     char *from = weft_alloc(N_PIECES, PIECE), *to = weft_alloc(N_PIECES, PIECE);
     double best_s = INFINITY;
     for (int k = 0; from && to && k <= N_TRIES; ++k) {
-        const double start_s = seconds();
+        const double start_s = weft_seconds();
 #pragma omp parallel for schedule(static) num_threads(threads)
         for (int i = 0; i < N_PIECES; ++i)
             memcpy(to + (size_t)i * PIECE, from + (size_t)i * PIECE, PIECE);
-        if (k > 0) best_s = fmin(best_s, seconds() - start_s); /* the first one touches the pages */
+        if (k > 0)
+            best_s = fmin(best_s, weft_seconds() - start_s); /* the first one touches the pages */
     }
     weft_free(from);
     weft_free(to);

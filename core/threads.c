@@ -1,8 +1,10 @@
-/* threads.c - how many threads a loop gets. Which thread does which part never changes a result. */
+/* threads.c - how many threads a loop gets, and a clock. Which thread does which part, and when, never
+ * changes a result. */
 #include "core/core.h"
 
 #include <omp.h>
 #include <stdatomic.h>
+#include <time.h>
 
 /* Scalar operations below which waking a thread costs more than it brings (a few microseconds). */
 enum { WORK_PER_THREAD = 16384, MAX_THREADS = 256 };
@@ -43,3 +45,10 @@ int weft_team(int64_t n, int64_t work)
 int weft_team_largest(void) { return atomic_exchange(&largest_team, 0); }
 
 void weft_team_work(int64_t work) { work_per_thread = work > 0 ? work : WORK_PER_THREAD; }
+
+double weft_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}

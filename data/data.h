@@ -6,6 +6,7 @@
 #include "bpe.h"
 #include "checkpoint.h"
 #include "corpus.h"
+#include "prefetch.h"
 #include "store.h"
 #include "tasks.h"
 #include "text.h"

@@ -353,7 +353,7 @@ START_TEST(parts_equal_batch)
     weft_batch batch, part;
     double loss, sum = 0, largest = 0, worst = 0;
     step(trainer, 2);
-    weft_batches_next(trainer->batches, &batch);
+    weft_prefetch_next(trainer->prefetch, &batch);
     ck_assert_int_gt(batch.target.B, 8);
     OK(weft_trainer_gradient(trainer, &batch, &loss));
     memcpy(whole, weft_params_gradients(params), n * sizeof *whole);
@@ -390,7 +390,7 @@ START_TEST(accumulates)
     double lr, norm, loss, sum = 0;
     for (int i = 0; i < 3; i++) {
         weft_batch batch;
-        weft_batches_next(by_hand->batches, &batch);
+        weft_prefetch_next(by_hand->prefetch, &batch);
         OK(weft_trainer_gradient(by_hand, &batch, &loss));
         tokens += batch.target.N;
         sum += loss;

@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <time.h>
 
 enum { PATH_BYTES = 4096 };
 
@@ -24,14 +23,7 @@ typedef struct loop {
     weft_validation validation; /* the last */
 } loop;
 
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static double elapsed_s(const loop *l) { return now_s() - l->begin_s; }
+static double elapsed_s(const loop *l) { return weft_seconds() - l->begin_s; }
 
 static weft_status path_in(const loop *l, const char *name, char path[PATH_BYTES])
 {
@@ -80,7 +72,7 @@ static bool is_due(int64_t update, int64_t every) { return every > 0 && update %
 static weft_status log_line(loop *l)
 {
     int64_t epoch, batch;
-    weft_batches_position(l->t->batches, &epoch, &batch);
+    weft_prefetch_position(l->t->prefetch, &epoch, &batch);
     const double loss = l->loss_sum / (double)l->line_tokens;
     l->loss_sum = 0;
     l->line_tokens = 0;
@@ -264,10 +256,10 @@ static void account(loop *l, double seconds)
 
 static weft_status update(loop *l)
 {
-    const double begin_s = now_s();
+    const double begin_s = weft_seconds();
     weft_status status = weft_trainer_step(l->t, &l->step);
     if (status != WEFT_OK) return status;
-    account(l, now_s() - begin_s);
+    account(l, weft_seconds() - begin_s);
     const weft_progress_state state = state_of(l);
     weft_progress_show(&l->progress, &state);
     const int64_t u = l->t->update;
@@ -323,21 +315,23 @@ static weft_status begin(loop *l)
     describe_vocab(t->model->target_vocab, vocabulary, sizeof vocabulary);
     weft_progress_note(&l->progress,
                        "%lld parameters, vocabulary %s, %lld items for training (%lld left out), "
-                       "%lld batches an epoch",
+                       "%lld batches an epoch; texts read in %.2f s",
                        (long long)weft_params_size(t->model->params), vocabulary,
                        (long long)weft_corpus_size(t->train), (long long)limits.dropped,
-                       (long long)weft_batches_count(t->batches));
+                       (long long)t->n_batches, t->read_s);
     note_left_out(l, "training", t->batches);
     if (t->valid) note_left_out(l, "validation", t->valid_batches);
-    status = LOG(l, "start", weft_log_integer("update", 0),
-                 weft_log_integer("parameters", weft_params_size(t->model->params)),
-                 weft_log_integer("vocabulary", weft_vocab_size(t->model->target_vocab)),
-                 weft_log_integer("train_items", weft_corpus_size(t->train)),
-                 weft_log_integer("left_out", limits.dropped),
-                 weft_log_integer("too_long", limits.too_long),
-                 weft_log_integer("uneven", limits.uneven),
-                 weft_log_integer("batches", weft_batches_count(t->batches)));
-    return status == WEFT_OK ? checkpoint(l) : status;
+    status = checkpoint(l);
+    if (status != WEFT_OK) return status;
+    return LOG(l, "start", weft_log_integer("update", 0),
+               weft_log_integer("parameters", weft_params_size(t->model->params)),
+               weft_log_integer("vocabulary", weft_vocab_size(t->model->target_vocab)),
+               weft_log_integer("train_items", weft_corpus_size(t->train)),
+               weft_log_integer("left_out", limits.dropped),
+               weft_log_integer("too_long", limits.too_long),
+               weft_log_integer("uneven", limits.uneven), weft_log_integer("batches", t->n_batches),
+               weft_log_real("read_s", t->read_s),
+               weft_log_real("start_s", weft_seconds() - t->begin_s - t->read_s));
 }
 
 /* The last checkpoint comes before a validation that only the end has brought about: so a run that
@@ -357,7 +351,9 @@ static weft_status finish(loop *l, weft_train_end end)
         status = validate(l);
     if (status != WEFT_OK) return status;
     return LOG(l, "end", weft_log_integer("update", l->t->update),
-               weft_log_text("reason", reasons[end]), weft_log_real("elapsed_s", elapsed_s(l)));
+               weft_log_text("reason", reasons[end]),
+               weft_log_real("waited_s", weft_prefetch_waited_s(l->t->prefetch)),
+               weft_log_real("elapsed_s", elapsed_s(l)));
 }
 
 weft_status weft_train(weft_trainer *trainer, const weft_train_run *run, weft_train_end *end)
@@ -365,7 +361,7 @@ weft_status weft_train(weft_trainer *trainer, const weft_train_run *run, weft_tr
     loop l = { .t = trainer,
                .run = run,
                .config = &trainer->model->config,
-               .begin_s = now_s(),
+               .begin_s = weft_seconds(),
                .begin_update = trainer->update,
                .shown_loss = NAN,
                .saved = trainer->update > 0 ? trainer->update : -1 };

@@ -19,6 +19,10 @@ struct weft_trainer {
     weft_schedule schedule;
     weft_corpus *train, *valid, *sample; /* sample: the part of `valid` that is translated */
     weft_batches *batches, *valid_batches;
+    weft_prefetch *prefetch; /* of `batches`, which are its own from the first step on */
+    int64_t n_batches;       /* of the epoch that it began in */
+    double begin_s,
+        read_s; /* when it was begun; what texts and vocabularies took of the time since */
     weft_tape *tape, *valid_tape;
     int64_t update, tokens;         /* made; target tokens seen */
     weft_real *ema;                 /* running average of the parameters' block; NULL: none */

@@ -65,7 +65,7 @@ static weft_status learn(weft_trainer *t, int64_t n_updates, weft_sanity *result
 {
     weft_batch batch;
     double loss, lr, norm;
-    weft_batches_next(t->batches, &batch);
+    weft_prefetch_next(t->prefetch, &batch);
     const double tokens = (double)batch.target.N;
     result->sentences = batch.target.B;
     result->tokens = batch.target.N;

@@ -80,7 +80,7 @@ weft_status weft_trainer_save(weft_trainer *t, const char *path)
     weft_checkpoint_block blocks[MOST_BLOCKS];
     weft_checkpoint_integer integers[N_INTEGERS + WEFT_MOST_BEST];
     weft_checkpoint_double doubles[WEFT_MOST_BEST];
-    weft_batches_position(t->batches, &epoch, &batch);
+    weft_prefetch_position(t->prefetch, &epoch, &batch);
     const weft_checkpoint_integer fixed[N_INTEGERS] = {
         { "update", t->update },
         { "epoch", epoch },

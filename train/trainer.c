@@ -70,8 +70,8 @@ static weft_status make_sample(weft_trainer *t)
     return weft_corpus_encode(t->sample, model->source_vocab, model->target_vocab);
 }
 
-/* Everything but the model. */
-static weft_status prepare(weft_trainer *t)
+/* The ids of training, and all of validation. */
+static weft_status encode(weft_trainer *t)
 {
     const weft_config *config = &t->model->config;
     const weft_vocab *const vocabs[2] = { t->model->source_vocab, t->model->target_vocab };
@@ -86,13 +86,19 @@ static weft_status prepare(weft_trainer *t)
             status = weft_trainer_batches(config, vocabs, t->valid, true, &t->valid_batches);
         if (status == WEFT_OK) status = make_sample(t);
     }
-    if (status != WEFT_OK) return status;
+    return status;
+}
+
+/* Everything but the model and the texts. */
+static weft_status prepare(weft_trainer *t)
+{
+    const weft_config *config = &t->model->config;
     t->schedule = schedule_of(config);
-    status = weft_schedule_check(&t->schedule);
+    const weft_status status = weft_schedule_check(&t->schedule);
     if (status != WEFT_OK) return status;
     const weft_optimiser_spec spec = weft_trainer_optimiser(config);
     t->optimiser = weft_optimiser_new(t->model->params, &spec);
-    if (status == WEFT_OK && config->train.ema > 0) {
+    if (config->train.ema > 0) {
         const size_t size = (size_t)weft_params_block_size(t->model->params);
         t->ema = weft_alloc(size, sizeof *t->ema);
         if (!t->ema) return WEFT_ERR_MEMORY;
@@ -117,26 +123,38 @@ static weft_status reserve(weft_trainer *t)
     return status;
 }
 
+/* The model, with vocabularies of its own text or those of a checkpoint. */
+static weft_status make_model(weft_trainer *t, const weft_config *config,
+                              const weft_checkpoint_file *file)
+{
+    weft_vocab *source = NULL, *target = NULL;
+    if (file) return weft_model_read(file, config, &t->model);
+    const double start_s = weft_seconds();
+    weft_status status = weft_dataset_vocabs(config, t->train, &source, &target);
+    t->read_s += weft_seconds() - start_s;
+    if (status == WEFT_OK) status = weft_model_new(config, source, target, &t->model);
+    if (status != WEFT_OK) {
+        if (source != target) weft_vocab_free(source);
+        weft_vocab_free(target);
+    }
+    return status;
+}
+
 static weft_status build(weft_trainer *t, const weft_config *config,
                          const weft_checkpoint_file *file)
 {
-    weft_vocab *source = NULL, *target = NULL;
     weft_status status = weft_dataset_read(config, WEFT_PART_TRAIN, &t->train);
-    if (status != WEFT_OK) return status;
-    if (file) {
-        status = weft_model_read(file, config, &t->model);
-    } else {
-        status = weft_dataset_vocabs(config, t->train, &source, &target);
-        if (status == WEFT_OK) status = weft_model_new(config, source, target, &t->model);
-        if (status != WEFT_OK) {
-            if (source != target) weft_vocab_free(source);
-            weft_vocab_free(target);
-        }
-    }
+    t->read_s = weft_seconds() - t->begin_s;
+    if (status == WEFT_OK) status = make_model(t, config, file);
+    const double start_s = weft_seconds();
+    if (status == WEFT_OK) status = encode(t);
+    t->read_s += weft_seconds() - start_s;
     if (status == WEFT_OK) status = prepare(t);
     if (status == WEFT_OK && file) status = weft_trainer_restore(t, file);
     if (status == WEFT_OK) status = reserve(t);
-    return status;
+    if (status != WEFT_OK) return status;
+    t->n_batches = weft_batches_count(t->batches);
+    return weft_prefetch_new(t->batches, &t->prefetch);
 }
 
 /* A new one, or that of a checkpoint. */
@@ -147,6 +165,7 @@ static weft_status make(const weft_config *config, const weft_checkpoint_file *f
     weft_trainer *t = weft_alloc(1, sizeof *t);
     if (!t) return WEFT_ERR_MEMORY;
     t->validated = -1;
+    t->begin_s = weft_seconds();
     const weft_status status = build(t, config, file);
     if (status != WEFT_OK) {
         weft_trainer_free(t);
@@ -179,6 +198,7 @@ void weft_trainer_free(weft_trainer *t)
     if (!t) return;
     weft_tape_free(t->tape);
     weft_tape_free(t->valid_tape);
+    weft_prefetch_free(t->prefetch);
     weft_batches_free(t->batches);
     weft_batches_free(t->valid_batches);
     weft_corpus_free(t->train);
@@ -254,7 +274,7 @@ weft_status weft_trainer_step(weft_trainer *t, weft_train_step *step)
     double sum = 0, loss = 0;
     for (int64_t i = 0; i < t->model->config.train.accumulate; i++) {
         weft_batch batch;
-        weft_batches_next(t->batches, &batch);
+        weft_prefetch_next(t->prefetch, &batch);
         const weft_status status = weft_trainer_gradient(t, &batch, &loss);
         if (status != WEFT_OK) return status;
         sum += loss;
