@@ -2,7 +2,9 @@
  * scores, P the weights, R the multipliers of dropout:
  *
  *     S = scale Q K^T,   P = exp(S - max) / sum,   O = (P R) V
- *     dV = (P R)^T dO,   dP = (dO V^T) R,   dS = P (dP - rowsum(dO O)) scale,   dQ = dS K,   dK = dS^T Q
+ *     dV = (P R)^T dO,   dP = (dO V^T) R,   dS = P (dP - rowsum(dO O)),   dQ = scale dS K,   dK = scale dS^T Q
+ *
+ * with what is added to the scores, and the sigmoid in place of exp: dS = P (1 - P) dP.
  *
  * Columns of a tile of scores are filled up to a multiple of 16 with keys that nobody sees: loops
  * then have no remainder. Such weights are exactly 0. */
@@ -20,9 +22,16 @@ typedef struct workspace {
     weft_real *keep;             /* [TILE] */
     weft_real *row;              /* [TILE]: largest score so far, or rowsum(dO O) */
     weft_real *sum;              /* [TILE, 2]: TILE doubles */
+    uint8_t *see;                /* [TILE] */
 } workspace;
 
-int64_t weft_attention_work(int64_t K, int64_t Kv) { return TILE * (K + Kv + 2 * TILE + 4); }
+/* A tile: n_i queries from i0 on, n_j keys from j0 on, whose rows lie `pad` apart. */
+typedef struct tile {
+    int64_t i0, n_i, j0, n_j, pad;
+    weft_seen seen;
+} tile;
+
+int64_t weft_attention_work(int64_t K, int64_t Kv) { return TILE * (K + Kv + 2 * TILE + 5); }
 
 static workspace workspace_of(const weft_attention_head *h, weft_real *work)
 {
@@ -33,23 +42,20 @@ static workspace workspace_of(const weft_attention_head *h, weft_real *work)
     w.keep = w.dscore + TILE * TILE;
     w.row = w.keep + TILE;
     w.sum = w.row + TILE;
+    w.see = (uint8_t *)(w.sum + 2 * TILE);
     return w;
 }
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t padded(int64_t n) { return (n + PAD - 1) / PAD * PAD; }
 
-/* Keys that the tile of queries [from, from + n) sees, counted from the sentence's first. */
-static int64_t keys_end(const weft_attention_head *h, int64_t from, int64_t n)
+static tile tile_of(const weft_attention_head *h, int64_t i0, int64_t j0)
 {
-    return h->causal ? least(h->n_k, from + n) : h->n_k;
-}
-
-/* How many of the n_j keys from j0 on query i sees. */
-WEFT_INLINE int64_t visible(const weft_attention_head *h, int64_t i, int64_t j0, int64_t n_j)
-{
-    if (!h->causal || i + 1 - j0 >= n_j) return n_j;
-    return i + 1 > j0 ? i + 1 - j0 : 0;
+    tile t = { i0, least(TILE, h->sight.n_q - i0), j0, least(TILE, h->sight.n_k - j0), 0, 0 };
+    t.pad = padded(t.n_j);
+    t.seen = weft_sight_tile(&h->sight, i0, t.n_i, j0, t.n_j);
+    return t;
 }
 
 /* T [C, pad] = the n rows of x, transposed, zeros behind. */
@@ -59,13 +65,6 @@ WEFT_INLINE void transpose(int64_t n, int64_t C, const weft_real *x, int64_t ld,
     small_transpose(n, C, x, ld, T, pad);
     for (int64_t c = 0; c < C; c++)
         for (int64_t j = n; j < pad; j++) T[c * pad + j] = 0;
-}
-
-/* scale s where the key is seen, -inf elsewhere. */
-WEFT_INLINE void mask_row(int64_t pad, int64_t limit, weft_real scale, weft_real *s)
-{
-    for (int64_t j = 0; j < pad; j++) s[j] *= scale;
-    for (int64_t j = limit; j < pad; j++) s[j] = (weft_real)-INFINITY;
 }
 
 WEFT_INLINE void multiply_row(int64_t n, const weft_real *x, weft_real *y)
@@ -78,11 +77,107 @@ WEFT_INLINE void scale_row(int64_t n, weft_real factor, weft_real *y)
     for (int64_t j = 0; j < n; j++) y[j] *= factor;
 }
 
+WEFT_INLINE void add_row(int64_t n, const weft_real *x, weft_real *y)
+{
+    for (int64_t j = 0; j < n; j++) y[j] += x[j];
+}
+
 static void draw_keep(const weft_attention_head *h, int64_t i, int64_t j0, int64_t pad,
                       weft_real *keep)
 {
-    weft_dropout_span(h->key, weft_row_key(h->rows, h->first_row + i), h->head, h->p, j0, pad,
-                      keep);
+    weft_dropout_span(h->attr->key, weft_row_key(h->rows, h->first_row + i), h->head, h->attr->p,
+                      j0, pad, keep);
+}
+
+/* ---- scores ------------------------------------------------------------------------------------- */
+
+/* Where in a table of 2 reach + 1 the distance j - p stands. */
+WEFT_INLINE int64_t distance_column(int64_t reach, int64_t distance)
+{
+    return least(most(distance, -reach), reach) + reach;
+}
+
+/* What is added to the scores of query i, row `i - i0` of the tile. */
+WEFT_INLINE void bias_row(const weft_attention_head *h, int64_t i, const tile *t, weft_real *s)
+{
+    const int64_t d = t->j0 - (i + h->sight.first); /* j - p of the first key */
+    if (h->bias) add_row(t->n_j, h->bias + i * h->ldbias + t->j0, s);
+    if (h->slope != 0)
+        for (int64_t j = 0; j < t->n_j; j++)
+            s[j] -= h->slope * (weft_real)(d + j < 0 ? -d - j : d + j);
+    if (h->relative) {
+        const weft_real *table = h->relative + i * h->ldrelative;
+        for (int64_t j = 0; j < t->n_j; j++) s[j] += table[distance_column(h->reach, d + j)];
+    }
+}
+
+/* -inf where the key is not seen. */
+WEFT_INLINE void mask_row(const weft_attention_head *h, int64_t i, const tile *t, uint8_t *see,
+                          weft_real *s)
+{
+    const weft_sight *sight = &h->sight;
+    int64_t end = t->n_j;
+    if (t->seen != WEFT_SEES_ALL && sight->plain) {
+        const int64_t p = i + sight->first - t->j0; /* as if j0 were 0 */
+        end = least(end, most(0, p + sight->ahead + 1));
+        for (int64_t j = 0; j < least(end, p - sight->back); j++) s[j] = (weft_real)-INFINITY;
+    } else if (t->seen != WEFT_SEES_ALL) {
+        weft_sight_row(sight, i, t->j0, t->n_j, see);
+        for (int64_t j = 0; j < t->n_j; j++) s[j] = see[j] ? s[j] : (weft_real)-INFINITY;
+    }
+    for (int64_t j = end; j < t->pad; j++) s[j] = (weft_real)-INFINITY;
+}
+
+/* Scores from products: scaled, biased, masked. */
+WEFT_INLINE void score_row(const weft_attention_head *h, int64_t i, const tile *t, uint8_t *see,
+                           weft_real *s)
+{
+    scale_row(t->pad, h->scale, s);
+    bias_row(h, i, t, s);
+    mask_row(h, i, t, see, s);
+}
+
+WEFT_INLINE void sigmoid_row(const weft_attention_head *h, int64_t i, int64_t pad, weft_real *s)
+{
+    const weft_real b = (weft_real)weft_attention_sigmoid_bias(h->attr, &h->sight, i);
+#pragma omp simd
+    for (int64_t j = 0; j < pad; j++) s[j] = real_sigmoid(s[j] + b);
+}
+
+/* ---- products with weights that may be 0 ---------------------------------------------------------- */
+
+WEFT_INLINE bool all_finite(int64_t R, int64_t C, const weft_real *x, int64_t ld)
+{
+    int bad = 0;
+    for (int64_t r = 0; r < R; r++)
+        for (int64_t c = 0; c < C; c++) bad |= !(x[r * ld + c] - x[r * ld + c] == 0);
+    return !bad;
+}
+
+/* C[m, n] (+)= A B, with A's element (i, k) at a[i a_row + k a_col]: what is exactly 0 in A adds
+ * nothing, not even times a NaN or an infinity in B, so that these stay with those who see them. */
+WEFT_INLINE void sparse_product(int64_t m, int64_t n, int64_t k, const weft_real *a, int64_t a_row,
+                                int64_t a_col, const weft_real *b, int64_t ldb, weft_real *c,
+                                int64_t ldc, bool add)
+{
+    for (int64_t i = 0; i < m; i++) {
+        for (int64_t j = 0; j < n && !add; j++) c[i * ldc + j] = 0;
+        for (int64_t p = 0; p < k; p++)
+            if (a[i * a_row + p * a_col] != 0)
+                small_step(n, a[i * a_row + p * a_col], b + p * ldb, c + i * ldc, false);
+    }
+}
+
+/* The same, by the dense product where that gives the same: 0 times a number is 0. */
+WEFT_INLINE void weighted_product(weft_seen seen, int64_t m, int64_t n, int64_t k,
+                                  const weft_real *a, int64_t a_row, int64_t a_col,
+                                  const weft_real *b, int64_t ldb, weft_real *c, int64_t ldc,
+                                  bool add)
+{
+    if (seen == WEFT_SEES_ALL || all_finite(k, n, b, ldb))
+        small_gemm_strided(m, n, k, a, a_row, a_col, b, ldb, c, ldc, add);
+    else
+        sparse_product(m, n, k, a, a_row, a_col, b, ldb, c, ldc, add);
 }
 
 /* ---- forward ------------------------------------------------------------------------------------ */
@@ -104,62 +199,62 @@ WEFT_INLINE void online_row(int64_t pad, weft_real *s, weft_real *max, double *s
     scale_row(Kv, factor, o);
 }
 
-/* O (+)= P V where each row sees its own number of keys: those beyond are not even multiplied by 0,
- * so that a NaN of the future stays there. Rows go together over the keys that the first one sees. */
-WEFT_INLINE void causal_product(const weft_attention_head *h, int64_t from, int64_t n, int64_t j0,
-                                int64_t n_j, int64_t pad, const weft_real *weights, weft_real *o)
+WEFT_INLINE void forward_keys(const weft_attention_head *h, const tile *t, bool first,
+                              const workspace *w)
 {
-    const weft_real *v = h->v + j0 * h->ldv;
-    const bool add = j0 > 0;
-    for (int64_t i = 0; i < n; i += SMALL_ROWS) {
-        const int64_t end = least(n, i + SMALL_ROWS), limit = visible(h, from + i, j0, n_j);
-        small_gemm_nn(end - i, h->Kv, limit, weights + i * pad, pad, v, h->ldv, o + i * h->ldo,
-                      h->ldo, add);
-        for (int64_t r = i + 1; r < end; r++)
-            for (int64_t j = limit; j < visible(h, from + r, j0, n_j); j++)
-                small_step(h->Kv, weights[r * pad + j], v + j * h->ldv, o + r * h->ldo,
-                           !add && j == 0);
+    weft_real *o = h->o + t->i0 * h->ldo;
+    transpose(t->n_j, h->K, h->k + t->j0 * h->ldk, h->ldk, w->kt);
+    small_gemm_nn(t->n_i, t->pad, h->K, h->q + t->i0 * h->ldq, h->ldq, w->kt, t->pad, w->weights,
+                  t->pad, false);
+    for (int64_t r = 0; r < t->n_i; r++) {
+        weft_real *s = w->weights + r * t->pad;
+        score_row(h, t->i0 + r, t, w->see, s);
+        if (h->attr->weights == WEFT_SIGMOID)
+            sigmoid_row(h, t->i0 + r, t->pad, s);
+        else
+            online_row(t->pad, s, &w->row[r], (double *)(void *)w->sum + r, first, h->Kv,
+                       o + r * h->ldo);
+        if (h->attr->p > 0) {
+            draw_keep(h, t->i0 + r, t->j0, t->pad, w->keep);
+            multiply_row(t->pad, w->keep, s);
+        }
+    }
+    weighted_product(t->seen, t->n_i, h->Kv, t->n_j, w->weights, t->pad, 1, h->v + t->j0 * h->ldv,
+                     h->ldv, o, h->ldo, !first);
+}
+
+/* Divide by the sums; note them and the largest scores. */
+WEFT_INLINE void finish_rows(const weft_attention_head *h, int64_t from, int64_t n,
+                             const workspace *w)
+{
+    const double *sum = (const void *)w->sum;
+    for (int64_t r = 0; r < n; r++) {
+        const weft_real inverse = sum[r] == 0 ? 0 : (weft_real)(1 / sum[r]);
+        scale_row(h->Kv, inverse, h->o + (from + r) * h->ldo);
+        if (!h->stats) continue;
+        h->stats[2 * (from + r)] = w->row[r] == (weft_real)-INFINITY ? 0 : w->row[r];
+        h->stats[2 * (from + r) + 1] = inverse;
     }
 }
 
 WEFT_KERNEL static void forward_tile(const weft_attention_head *h, int64_t from, workspace w)
 {
-    const int64_t n = least(TILE, h->n_q - from), end = keys_end(h, from, n);
-    double *sum = (void *)w.sum;
-    weft_real *o = h->o + from * h->ldo;
-    for (int64_t i = 0; i < n; i++) {
-        w.row[i] = (weft_real)-INFINITY;
-        sum[i] = 0;
+    const int64_t n = least(TILE, h->sight.n_q - from);
+    const weft_span keys = weft_sight_keys(&h->sight, from, n);
+    bool first = true;
+    for (int64_t r = 0; r < n; r++) {
+        w.row[r] = (weft_real)-INFINITY;
+        ((double *)(void *)w.sum)[r] = 0;
     }
-    for (int64_t j0 = 0; j0 < end; j0 += TILE) {
-        const int64_t n_j = least(TILE, end - j0), pad = padded(n_j);
-        transpose(n_j, h->K, h->k + j0 * h->ldk, h->ldk, w.kt);
-        small_gemm_nn(n, pad, h->K, h->q + from * h->ldq, h->ldq, w.kt, pad, w.weights, pad, false);
-        for (int64_t i = 0; i < n; i++) {
-            weft_real *s = w.weights + i * pad;
-            mask_row(pad, visible(h, from + i, j0, n_j), h->scale, s);
-            online_row(pad, s, &w.row[i], &sum[i], j0 == 0, h->Kv, o + i * h->ldo);
-            if (h->p > 0) {
-                draw_keep(h, from + i, j0, pad, w.keep);
-                multiply_row(pad, w.keep, s);
-            }
-        }
-        if (h->causal && j0 + n_j > from)
-            causal_product(h, from, n, j0, n_j, pad, w.weights, o);
-        else
-            small_gemm_nn(n, h->Kv, n_j, w.weights, pad, h->v + j0 * h->ldv, h->ldv, o, h->ldo,
-                          j0 > 0);
+    for (int64_t j0 = keys.from; j0 < keys.end; j0 += TILE) {
+        const tile t = tile_of(h, from, j0);
+        if (t.seen == WEFT_SEES_NONE) continue;
+        forward_keys(h, &t, first, &w);
+        first = false;
     }
-    for (int64_t i = 0; i < n; i++) {
-        const weft_real inverse = sum[i] == 0 ? 0 : (weft_real)(1 / sum[i]);
-        if (end == 0)
-            for (int64_t j = 0; j < h->Kv; j++) o[i * h->ldo + j] = 0;
-        else
-            scale_row(h->Kv, inverse, o + i * h->ldo);
-        if (!h->stats) continue;
-        h->stats[2 * (from + i)] = w.row[i] == (weft_real)-INFINITY ? 0 : w.row[i];
-        h->stats[2 * (from + i) + 1] = inverse;
-    }
+    for (int64_t r = 0; r < n && first; r++)
+        for (int64_t j = 0; j < h->Kv; j++) h->o[(from + r) * h->ldo + j] = 0;
+    if (h->attr->weights == WEFT_SOFTMAX) finish_rows(h, from, n, &w);
 }
 
 void weft_attention_forward_tile(const weft_attention_head *h, int64_t from, weft_real *work)
@@ -169,19 +264,34 @@ void weft_attention_forward_tile(const weft_attention_head *h, int64_t from, wef
 
 /* ---- backward ----------------------------------------------------------------------------------- */
 
-/* exp(s - max) / sum of a row, from what the forward pass left. */
+/* exp(s - max) / sum of a row, from what the forward pass left; 0 where the key is not seen, even if
+ * the row's sum is NaN. */
 WEFT_INLINE void weights_row(int64_t pad, const weft_real stats[2], weft_real *s)
 {
     const weft_real max = stats[0], inverse = stats[1];
 #pragma omp simd
-    for (int64_t j = 0; j < pad; j++) s[j] = real_exp(s[j] - max) * inverse;
+    for (int64_t j = 0; j < pad; j++) {
+        const weft_real weight = real_exp(s[j] - max) * inverse;
+        s[j] = s[j] == (weft_real)-INFINITY ? 0 : weight;
+    }
 }
 
-/* dS = P (dP - dot) scale */
-WEFT_INLINE void dscore_row(int64_t pad, const weft_real *weights, weft_real dot, weft_real scale,
-                            weft_real *ds)
+/* dS = P (dP - dot); of a key that is not seen 0, whatever its dP. */
+WEFT_INLINE void dscore_row(int64_t pad, const weft_real *weights, weft_real dot, weft_real *ds)
 {
-    for (int64_t j = 0; j < pad; j++) ds[j] = weights[j] * (ds[j] - dot) * scale;
+    for (int64_t j = 0; j < pad; j++) {
+        const weft_real change = weights[j] * (ds[j] - dot);
+        ds[j] = weights[j] == 0 ? 0 : change;
+    }
+}
+
+/* dS = P (1 - P) dP */
+WEFT_INLINE void dsigmoid_row(int64_t pad, const weft_real *weights, weft_real *ds)
+{
+    for (int64_t j = 0; j < pad; j++) {
+        const weft_real change = weights[j] * (1 - weights[j]) * ds[j];
+        ds[j] = weights[j] == 0 ? 0 : change;
+    }
 }
 
 /* sum of x y, in double, in eight chains added in a fixed order. */
@@ -198,28 +308,34 @@ WEFT_INLINE double row_dot(int64_t C, const weft_real *x, const weft_real *y)
 /* rowsum(dO O) of n queries: what dP is compared with (equal to rowsum(P dP), but over Kv only). */
 WEFT_INLINE void output_dots(const weft_attention_head *h, int64_t from, int64_t n, weft_real *dot)
 {
+    if (h->attr->weights == WEFT_SIGMOID) return;
     for (int64_t i = from; i < from + n; i++)
         dot[i - from] = (weft_real)row_dot(h->Kv, h->dout + i * h->lddo, h->o + i * h->ldo);
 }
 
-/* P R and dS of the queries [from, from + n) and the n_j keys from j0 on, whose transposes are in w. */
-WEFT_INLINE void tile_gradient(const weft_attention_head *h, int64_t from, int64_t n, int64_t j0,
-                               int64_t n_j, const workspace *w)
+/* P R and dS of a tile, without the scale, from the transposes in w. */
+WEFT_INLINE void tile_gradient(const weft_attention_head *h, const tile *t, const workspace *w)
 {
-    const int64_t pad = padded(n_j);
-    small_gemm_nn(n, pad, h->K, h->q + from * h->ldq, h->ldq, w->kt, pad, w->weights, pad, false);
-    small_gemm_nn(n, pad, h->Kv, h->dout + from * h->lddo, h->lddo, w->vt, pad, w->dscore, pad,
+    const int64_t pad = t->pad;
+    small_gemm_nn(t->n_i, pad, h->K, h->q + t->i0 * h->ldq, h->ldq, w->kt, pad, w->weights, pad,
                   false);
-    for (int64_t i = 0; i < n; i++) {
-        weft_real *s = w->weights + i * pad, *ds = w->dscore + i * pad;
-        mask_row(pad, visible(h, from + i, j0, n_j), h->scale, s);
-        weights_row(pad, h->stats + 2 * (from + i), s);
-        if (h->p > 0) {
-            draw_keep(h, from + i, j0, pad, w->keep);
+    small_gemm_nn(t->n_i, pad, h->Kv, h->dout + t->i0 * h->lddo, h->lddo, w->vt, pad, w->dscore,
+                  pad, false);
+    for (int64_t r = 0; r < t->n_i; r++) {
+        weft_real *s = w->weights + r * pad, *ds = w->dscore + r * pad;
+        score_row(h, t->i0 + r, t, w->see, s);
+        if (h->attr->p > 0) {
+            draw_keep(h, t->i0 + r, t->j0, pad, w->keep);
             multiply_row(pad, w->keep, ds);
         }
-        dscore_row(pad, s, w->row[i], h->scale, ds);
-        if (h->p > 0) multiply_row(pad, w->keep, s);
+        if (h->attr->weights == WEFT_SIGMOID) {
+            sigmoid_row(h, t->i0 + r, pad, s);
+            dsigmoid_row(pad, s, ds);
+        } else {
+            weights_row(pad, h->stats + 2 * (t->i0 + r), s);
+            dscore_row(pad, s, w->row[r], ds);
+        }
+        if (h->attr->p > 0) multiply_row(pad, w->keep, s);
     }
 }
 
@@ -230,61 +346,113 @@ WEFT_INLINE void transpose_keys(const weft_attention_head *h, int64_t j0, int64_
     transpose(n_j, h->Kv, h->v + j0 * h->ldv, h->ldv, w->vt);
 }
 
+WEFT_INLINE void clear_rows(int64_t R, int64_t C, weft_real *x, int64_t ld)
+{
+    for (int64_t r = 0; r < R; r++)
+        for (int64_t c = 0; c < C; c++) x[r * ld + c] = 0;
+}
+
+/* What nobody will see of n queries' gradients of bias and relative is 0. */
+WEFT_INLINE void begin_biases(const weft_attention_head *h, int64_t from, int64_t n)
+{
+    if (h->dbias && !h->add_bias)
+        clear_rows(n, h->bias_cols, h->dbias + from * h->lddbias, h->lddbias);
+    if (h->drelative && !h->add_relative)
+        clear_rows(n, 2 * h->reach + 1, h->drelative + from * h->lddrelative, h->lddrelative);
+}
+
+/* dbias += dS, drelative of each distance += the dS at that distance. */
+WEFT_INLINE void give_biases(const weft_attention_head *h, const tile *t, const workspace *w)
+{
+    for (int64_t r = 0; r < t->n_i; r++) {
+        const weft_real *ds = w->dscore + r * t->pad;
+        const int64_t i = t->i0 + r, d = t->j0 - (i + h->sight.first);
+        if (h->dbias) add_row(t->n_j, ds, h->dbias + i * h->lddbias + t->j0);
+        for (int64_t j = 0; h->drelative && j < t->n_j; j++)
+            h->drelative[i * h->lddrelative + distance_column(h->reach, d + j)] += ds[j];
+        for (int64_t j = 0; h->relative_sum && j < t->n_j; j++)
+            h->relative_sum[distance_column(h->reach, d + j)] += (double)ds[j];
+    }
+}
+
+WEFT_INLINE void scale_dscores(const weft_attention_head *h, const tile *t, const workspace *w)
+{
+    scale_row(t->n_i * t->pad, h->scale, w->dscore);
+}
+
 /* dQ of the tile (+)= dS K. */
-WEFT_INLINE void give_queries(const weft_attention_head *h, int64_t from, int64_t n, int64_t j0,
-                              int64_t n_j, bool add, const workspace *w)
+WEFT_INLINE void give_queries(const weft_attention_head *h, const tile *t, bool add,
+                              const workspace *w)
 {
     if (h->dq)
-        small_gemm_nn(n, h->K, n_j, w->dscore, padded(n_j), h->k + j0 * h->ldk, h->ldk,
-                      h->dq + from * h->lddq, h->lddq, add);
+        weighted_product(t->seen, t->n_i, h->K, t->n_j, w->dscore, t->pad, 1, h->k + t->j0 * h->ldk,
+                         h->ldk, h->dq + t->i0 * h->lddq, h->lddq, add);
 }
 
 /* dK of the tile (+)= dS^T Q, dV (+)= (P R)^T dO. */
-WEFT_INLINE void give_keys(const weft_attention_head *h, int64_t from, int64_t n, int64_t j0,
-                           int64_t n_j, bool add_k, bool add_v, const workspace *w)
+WEFT_INLINE void give_keys(const weft_attention_head *h, const tile *t, bool add_k, bool add_v,
+                           const workspace *w)
 {
-    const int64_t pad = padded(n_j);
     if (h->dk)
-        small_gemm_tn(n_j, h->K, n, w->dscore, pad, h->q + from * h->ldq, h->ldq,
-                      h->dk + j0 * h->lddk, h->lddk, add_k);
+        weighted_product(t->seen, t->n_j, h->K, t->n_i, w->dscore, 1, t->pad, h->q + t->i0 * h->ldq,
+                         h->ldq, h->dk + t->j0 * h->lddk, h->lddk, add_k);
     if (h->dv)
-        small_gemm_tn(n_j, h->Kv, n, w->weights, pad, h->dout + from * h->lddo, h->lddo,
-                      h->dv + j0 * h->lddv, h->lddv, add_v);
+        weighted_product(t->seen, t->n_j, h->Kv, t->n_i, w->weights, 1, t->pad,
+                         h->dout + t->i0 * h->lddo, h->lddo, h->dv + t->j0 * h->lddv, h->lddv,
+                         add_v);
 }
 
 WEFT_KERNEL static void backward_sentence(const weft_attention_head *h, workspace w)
 {
-    output_dots(h, 0, h->n_q, w.row);
-    transpose_keys(h, 0, h->n_k, &w);
-    tile_gradient(h, 0, h->n_q, 0, h->n_k, &w);
-    give_queries(h, 0, h->n_q, 0, h->n_k, h->add_q, &w);
-    give_keys(h, 0, h->n_q, 0, h->n_k, h->add_k, h->add_v, &w);
+    const tile t = tile_of(h, 0, 0);
+    begin_biases(h, 0, t.n_i);
+    output_dots(h, 0, t.n_i, w.row);
+    transpose_keys(h, 0, t.n_j, &w);
+    tile_gradient(h, &t, &w);
+    give_biases(h, &t, &w);
+    scale_dscores(h, &t, &w);
+    give_queries(h, &t, h->add_q, &w);
+    give_keys(h, &t, h->add_k, h->add_v, &w);
 }
 
 WEFT_KERNEL static void backward_queries(const weft_attention_head *h, int64_t from, workspace w)
 {
-    const int64_t n = least(TILE, h->n_q - from), end = keys_end(h, from, n);
+    const int64_t n = least(TILE, h->sight.n_q - from);
+    const weft_span keys = weft_sight_keys(&h->sight, from, n);
+    bool add = h->add_q;
+    begin_biases(h, from, n);
     output_dots(h, from, n, w.row);
-    if (end == 0) give_queries(h, from, n, 0, 0, h->add_q, &w);
-    for (int64_t j0 = 0; j0 < end; j0 += TILE) {
-        const int64_t n_j = least(TILE, end - j0);
-        transpose_keys(h, j0, n_j, &w);
-        tile_gradient(h, from, n, j0, n_j, &w);
-        give_queries(h, from, n, j0, n_j, h->add_q || j0 > 0, &w);
+    for (int64_t j0 = keys.from; j0 < keys.end; j0 += TILE) {
+        const tile t = tile_of(h, from, j0);
+        if (t.seen == WEFT_SEES_NONE) continue;
+        transpose_keys(h, j0, t.n_j, &w);
+        tile_gradient(h, &t, &w);
+        give_biases(h, &t, &w);
+        scale_dscores(h, &t, &w);
+        give_queries(h, &t, add, &w);
+        add = true;
     }
+    if (!add && h->dq) clear_rows(n, h->K, h->dq + from * h->lddq, h->lddq);
 }
 
 WEFT_KERNEL static void backward_keys(const weft_attention_head *h, int64_t j0, workspace w)
 {
-    const int64_t n_j = least(TILE, h->n_k - j0), first = h->causal ? j0 : 0;
-    if (first >= h->n_q) give_keys(h, 0, 0, j0, n_j, h->add_k, h->add_v, &w);
-    transpose_keys(h, j0, n_j, &w);
-    for (int64_t from = first; from < h->n_q; from += TILE) {
-        const int64_t n = least(TILE, h->n_q - from);
-        output_dots(h, from, n, w.row);
-        tile_gradient(h, from, n, j0, n_j, &w);
-        give_keys(h, from, n, j0, n_j, h->add_k || from > first, h->add_v || from > first, &w);
+    const int64_t n_j = least(TILE, h->sight.n_k - j0);
+    const weft_span queries = weft_sight_queries(&h->sight, j0, n_j);
+    bool first = true;
+    for (int64_t from = queries.from; from < queries.end; from += TILE) {
+        const tile t = tile_of(h, from, j0);
+        if (t.seen == WEFT_SEES_NONE) continue;
+        if (first) transpose_keys(h, j0, n_j, &w);
+        output_dots(h, from, t.n_i, w.row);
+        tile_gradient(h, &t, &w);
+        scale_dscores(h, &t, &w);
+        give_keys(h, &t, h->add_k || !first, h->add_v || !first, &w);
+        first = false;
     }
+    if (!first) return;
+    if (h->dk && !h->add_k) clear_rows(n_j, h->K, h->dk + j0 * h->lddk, h->lddk);
+    if (h->dv && !h->add_v) clear_rows(n_j, h->Kv, h->dv + j0 * h->lddv, h->lddv);
 }
 
 void weft_attention_backward_sentence(const weft_attention_head *h, weft_real *work)

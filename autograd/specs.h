@@ -26,15 +26,61 @@ typedef struct weft_add_norm_spec {
     weft_dropout_spec dropout; /* of the sub-layer's output, before it is added */
 } weft_add_norm_spec;
 
+/* Which keys a query sees. A query at position p and a key at position j count from the beginning of
+ * their sentence; with `causal` j <= p holds besides, in every pattern. */
+typedef enum weft_pattern_kind {
+    WEFT_PATTERN_FULL,
+    WEFT_PATTERN_WINDOW,  /* |p - j| <= window / 2; causal: p - j < window */
+    WEFT_PATTERN_DILATED, /* the same in steps of `gap`: |p - j| <= gap (window / 2), or p - j <
+                             gap window, and p - j a multiple of gap */
+    WEFT_PATTERN_STRIDED, /* Child et al. 2019: |p - j| <= stride, or p - j a multiple of it */
+    WEFT_PATTERN_FIXED, /* Child et al. 2019: both in one of the blocks of `stride`, or j among the
+                             last `summary` of its block */
+    WEFT_PATTERN_BIGBIRD, /* Zaheer et al. 2020, by blocks of `block`: `window_blocks` around the
+                             query's own (odd), `global_blocks`, which see and are seen by all (half of
+                             them at the end; causal: all at the beginning), `random_blocks` others,
+                             drawn for each block and head (causal: among the earlier ones) */
+    WEFT_PATTERN_BLOCKS   /* a list: block a of queries sees blocks block_index[block_begin[a]] ..
+                             block_index[block_begin[a + 1] - 1] of keys, rising */
+} weft_pattern_kind;
+typedef struct weft_pattern_spec {
+    weft_pattern_kind kind;
+    int64_t window, gap, stride, summary, block, window_blocks, global_blocks, random_blocks;
+    uint64_t seed;                     /* of the random blocks */
+    weft_var block_begin, block_index; /* int32 [A+1] and [n], for sentences of at most A blocks */
+    /* with any kind: tokens that see all and are seen by all (Beltagy et al. 2020) */
+    int64_t n_global; /* the first of each sentence */
+    weft_var global;  /* int32 [M], 1: is one */
+} weft_pattern_spec;
+
+typedef enum weft_weights_kind {
+    WEFT_SOFTMAX,
+    WEFT_SIGMOID /* Ramapuram et al. 2024: sigmoid(score + b), not normalised */
+} weft_weights_kind;
+
 typedef struct weft_attention_spec {
     int heads;          /* H >= 1 */
     int kv_heads;       /* G, divides H; 0 means H (multi-head) */
     double scale;       /* 0 means 1 / sqrt(K) */
-    bool causal;        /* key position <= query position (same offsets on both sides) */
+    bool causal;        /* key position <= query position */
+    bool at_end;        /* the queries are the last of their sentence's positions (decoding with the
+                           keys of the past), not the first */
     weft_var q_offsets; /* int32 [B+1] */
     weft_var k_offsets; /* int32 [B+1]; WEFT_NIL means q_offsets */
-    double dropout;     /* of the attention weights, in [0, 1) */
-    weft_var q_rows;    /* row keys of the queries */
+    weft_pattern_spec pattern;
+    /* Row n is that of packed query n, column j the key j of its sentence; C is at least the keys of
+     * the longest one. */
+    weft_var mask;     /* int32 [N, C] or [H, N, C]: 1 = may be seen, 0 = not */
+    weft_var bias;     /* [H, N, C], added to the scores */
+    weft_var relative; /* [H, 2L-1] or, for each query, [H, N, 2L-1], added to the scores: column
+                          L - 1 + j - p, distances beyond L - 1 as L - 1 */
+    bool alibi;        /* minus m |p - j| with the slopes m of Press et al. 2022 */
+    weft_weights_kind weights;
+    double sigmoid_bias; /* b of the sigmoid, where has_sigmoid_bias; else -log n with n the keys of
+                              the sentence (causal: those up to the query) */
+    bool has_sigmoid_bias;
+    double dropout;  /* of the attention weights, in [0, 1) */
+    weft_var q_rows; /* row keys of the queries */
 } weft_attention_spec;
 
 typedef struct weft_cross_entropy_spec {

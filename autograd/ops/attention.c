@@ -1,27 +1,33 @@
 /**
- * weft_attention - scaled dot-product attention with many heads (Vaswani et al. 2017, equation 1).
+ * weft_attention - exact attention with many heads (Vaswani et al. 2017, equation 1): every pattern of
+ * keys, every bias of the scores, softmax or sigmoid weights, by one family of kernels.
  *
- *     S = scale Q K^T,   P = softmax of each row of S,   O = (P R) V     for each sentence and head
+ *     S = scale Q K^T + bias,   P = softmax of each row of S over the keys that the query sees, or
+ *     sigmoid(S + b),           O = (P R) V                           for each sentence and head
  *
  * with R the multipliers of dropout. Sentences are packed, heads lie side by side in the columns, and
  * neither is moved: tiles are read and written where they are. Key/value heads may be fewer than query
  * heads (Ainslie et al. 2023): head h reads group floor(h G / H). P is never stored: the forward pass
- * keeps two numbers a row and head, and the backward pass computes P again (Dao et al. 2022).
+ * keeps two numbers a row and head, and the backward pass computes P again (Dao et al. 2022). Tiles of
+ * 64 by 64 in which nobody sees anybody are not visited.
  *
  * @param q     [N, H K], or [B, T, H K] for B sentences of T queries
  * @param k     [M, G K], or [B, S, G K]
  * @param v     [M, G Kv], or [B, S, G Kv]; each of them may be a column slice of a wider product
- * @param spec  heads H, kv_heads G (0: H), scale (0: 1 / sqrt(K)), causal, q_offsets and k_offsets
- *              int32 [B+1] (nil k_offsets: as q_offsets; both nil: one sentence, or dim[0] of equal
- *              length), dropout of the weights and the row keys of the queries, q_rows int32 [N, 2]
+ * @param spec  specs.h has each field. Offsets: nil k_offsets are as q_offsets; both nil: one sentence,
+ *              or dim[0] of equal length
  * @return      [N, H Kv], or [B, T, H Kv]; a query without keys gives 0
  *
- * Gradient     dV = (P R)^T dO,  dP = (dO V^T) R,  dS = P (dP - rowsum(dO O)),
- *              dQ = scale dS K,  dK = scale dS^T Q
+ * Gradient     dV = (P R)^T dO,  dP = (dO V^T) R,  dS = P (dP - rowsum(dO O)), sigmoid: P (1 - P) dP,
+ *              dQ = scale dS K,  dK = scale dS^T Q,  dbias = dS,  drelative = dS summed by distance.
+ *              A weight that is exactly 0 passes nothing on, not even a NaN of its key or value
  * Errors       WEFT_ERR_SHAPE  columns that are no H or G heads of one width, rows that differ,
- *                              numbers of sentences that differ, causal with unequal sentences
- *              WEFT_ERR_RANGE  heads, scale, dropout; offsets that do not rise from 0 to the rows
- * Saved        largest score and 1 / sum of exponentials, [H, N, 2]
+ *                              numbers of sentences that differ, causal with unequal sentences, bias,
+ *                              mask or relative of another shape
+ *              WEFT_ERR_RANGE  heads, scale, dropout; offsets that do not rise from 0 to the rows; a
+ *                              pattern's numbers
+ * Saved        largest score and 1 / sum of exponentials, [H, N, 2]: their sum as one logarithm would
+ *              lose the digits of exp(S - L) where scores are large
  * Numbers      row sums in double; products as in core/small_gemm.h. Tiles begin at fixed places, and
  *              each element has one writer: the same bits for any number of threads, and a sentence
  *              alone gives what it gives in a batch
@@ -32,24 +38,28 @@
 
 #include <math.h>
 #include <omp.h>
+#include <string.h>
 
-enum { Q, K_IN, V_IN, Q_OFFSETS, K_OFFSETS, Q_ROWS, N_INPUTS };
-enum { TILE = WEFT_ATTENTION_TILE };
+enum { /* inputs */
+       Q = WEFT_ATTENTION_Q,
+       K_IN = WEFT_ATTENTION_K,
+       V_IN = WEFT_ATTENTION_V,
+       Q_OFFSETS = WEFT_ATTENTION_Q_OFFSETS,
+       K_OFFSETS = WEFT_ATTENTION_K_OFFSETS,
+       Q_ROWS = WEFT_ATTENTION_Q_ROWS,
+       BIAS = WEFT_ATTENTION_BIAS,
+       RELATIVE = WEFT_ATTENTION_RELATIVE,
+       MASK = WEFT_ATTENTION_MASK,
+       GLOBAL = WEFT_ATTENTION_GLOBAL,
+       BLOCK_BEGIN = WEFT_ATTENTION_BLOCK_BEGIN,
+       BLOCK_INDEX = WEFT_ATTENTION_BLOCK_INDEX,
+       N_INPUTS = WEFT_ATTENTION_INPUTS
+};
+/* The gradient of a `relative` that all queries share is summed in this many parts, in their order. */
+enum { TILE = WEFT_ATTENTION_TILE, PARTS = 8 };
 
-typedef struct attention_attr {
-    int heads, kv_heads;
-    double scale; /* 0: 1 / sqrt(K) */
-    bool causal;
-    double p;
-    uint64_t key;
-    int n_threads; /* workspaces */
-} attention_attr;
-
-/* What follows from the shapes. */
-typedef struct attention_sizes {
-    int64_t B, N, M, H, G, K, Kv;
-    weft_real scale;
-} attention_sizes;
+typedef weft_attention_attr attention_attr;
+typedef weft_attention_sizes attention_sizes;
 
 /* ---- infer -------------------------------------------------------------------------------------- */
 
@@ -58,7 +68,7 @@ static int64_t sentences(const weft_tensor *x, const weft_tensor *offsets)
     return offsets->rank >= 0 ? offsets->dim[0] - 1 : x->rank == 3 ? x->dim[0] : 1;
 }
 
-static attention_sizes sizes_of(const weft_call *c)
+attention_sizes weft_attention_sizes_of(const weft_call *c)
 {
     const attention_attr *a = c->attr;
     const weft_tensor *in = c->in;
@@ -78,6 +88,50 @@ static int64_t begin(const weft_tensor *x, const weft_tensor *offsets, int64_t b
 {
     if (offsets->rank >= 0) return offsets->i32[b];
     return x->rank == 3 ? b * x->dim[1] : b * weft_rows(x);
+}
+
+weft_attention_place weft_attention_place_of(const weft_call *c, int64_t b)
+{
+    const weft_tensor *in = c->in;
+    weft_attention_place of = { .q_row = begin(&in[Q], &in[Q_OFFSETS], b),
+                                .k_row = begin(&in[K_IN], &in[K_OFFSETS], b) };
+    of.n_q = begin(&in[Q], &in[Q_OFFSETS], b + 1) - of.q_row;
+    of.n_k = begin(&in[K_IN], &in[K_OFFSETS], b + 1) - of.k_row;
+    return of;
+}
+
+weft_sight weft_attention_sight_of(const weft_call *c, const weft_attention_place *of, int64_t h,
+                                   const int32_t *random)
+{
+    const attention_attr *a = c->attr;
+    const weft_tensor *in = c->in, *mask = &in[MASK];
+    weft_sight s = { .pattern = &a->pattern,
+                     .n_q = of->n_q,
+                     .n_k = of->n_k,
+                     .first = a->at_end ? of->n_k - of->n_q : 0 };
+    if (in[GLOBAL].rank >= 0) s.global = in[GLOBAL].i32 + of->k_row;
+    if (mask->rank >= 0) {
+        const int64_t plane = mask->rank == 3 ? h * mask->dim[1] : 0;
+        s.ldmask = mask->ld;
+        s.mask = mask->i32 + (plane + of->q_row) * mask->ld;
+    }
+    if (a->pattern.kind == WEFT_PATTERN_BLOCKS) {
+        s.block_begin = in[BLOCK_BEGIN].i32;
+        s.block_index = in[BLOCK_INDEX].i32;
+    }
+    if (random) {
+        s.ldrandom = a->heads * a->pattern.random_blocks;
+        s.random = random + h * a->pattern.random_blocks;
+    }
+    weft_sight_init(&s);
+    return s;
+}
+
+double weft_attention_sigmoid_bias(const attention_attr *a, const weft_sight *s, int64_t i)
+{
+    if (a->has_sigmoid_bias) return a->sigmoid_bias;
+    const int64_t up_to = i + s->first + 1, n = s->n_k;
+    return -log((double)(a->pattern.causal && up_to < n ? up_to : n));
 }
 
 static bool check_widths(const weft_call *c)
@@ -132,19 +186,16 @@ static bool check_offsets(const weft_call *c, int input, const char *name, int64
     return true;
 }
 
-/* Causal: position j of the keys is position j of the queries. */
-static bool check_causal(const weft_call *c, int64_t B)
+/* Where positions on both sides are those of one sentence: as many queries as keys, or at its end. */
+static bool check_positions(const weft_call *c, int64_t B, const char *what)
 {
-    const weft_tensor *in = c->in;
+    const attention_attr *a = c->attr;
     if (weft_call_is_dry(c)) return true;
     for (int64_t b = 0; b < B; b++) {
-        const int64_t n_q = begin(&in[Q], &in[Q_OFFSETS], b + 1) - begin(&in[Q], &in[Q_OFFSETS], b),
-                      n_k = begin(&in[K_IN], &in[K_OFFSETS], b + 1) -
-                            begin(&in[K_IN], &in[K_OFFSETS], b);
-        if (n_q != n_k)
-            return weft_fail(c, WEFT_ERR_SHAPE,
-                             "causal: sentence %lld has %lld queries and %lld keys", (long long)b,
-                             (long long)n_q, (long long)n_k);
+        const weft_attention_place of = weft_attention_place_of(c, b);
+        if (a->at_end ? of.n_q > of.n_k : of.n_q != of.n_k)
+            return weft_fail(c, WEFT_ERR_SHAPE, "%s: sentence %lld has %lld queries and %lld keys",
+                             what, (long long)b, (long long)of.n_q, (long long)of.n_k);
     }
     return true;
 }
@@ -163,8 +214,134 @@ static bool check_sentences(const weft_call *c)
     if (B != of_k)
         return weft_fail(c, WEFT_ERR_SHAPE, "%lld sentences of queries, %lld of keys", (long long)B,
                          (long long)of_k);
+    const bool one_sentence = a->pattern.kind == WEFT_PATTERN_BIGBIRD ||
+                              a->pattern.kind == WEFT_PATTERN_BLOCKS || a->pattern.n_global > 0 ||
+                              in[GLOBAL].rank >= 0;
     return weft_check_dropout(c, a->p, &in[Q_ROWS], weft_rows(&in[Q])) &&
-           (!a->causal || check_causal(c, B));
+           (!a->pattern.causal || check_positions(c, B, "causal")) &&
+           (!a->at_end || check_positions(c, B, "at_end")) &&
+           (!one_sentence || check_positions(c, B, "pattern"));
+}
+
+/* ---- infer: patterns and biases ------------------------------------------------------------------ */
+
+static bool check_number(const weft_call *c, const char *name, int64_t value, int64_t least)
+{
+    if (value >= least && value <= INT32_MAX) return true;
+    return weft_fail(c, WEFT_ERR_RANGE, "pattern.%s is %lld: it must be %lld to %lld", name,
+                     (long long)value, (long long)least, (long long)INT32_MAX);
+}
+
+static bool check_bigbird(const weft_call *c, const weft_pattern *p)
+{
+    if (!check_number(c, "block", p->block, 1) ||
+        !check_number(c, "window_blocks", p->window_blocks, 1) ||
+        !check_number(c, "global_blocks", p->global_blocks, 0) ||
+        !check_number(c, "random_blocks", p->random_blocks, 0))
+        return false;
+    return p->window_blocks % 2 == 1
+               ? true
+               : weft_fail(c, WEFT_ERR_RANGE,
+                           "pattern.window_blocks is %lld: the query's own and as many on each side"
+                           " make an odd number",
+                           (long long)p->window_blocks);
+}
+
+/* A list of blocks: offsets that rise, within each row blocks that rise; all sentences within it. */
+static bool check_blocks(const weft_call *c, const weft_pattern *p)
+{
+    const weft_tensor *start = &c->in[BLOCK_BEGIN], *index = &c->in[BLOCK_INDEX];
+    if (!check_number(c, "block", p->block, 1)) return false;
+    if (start->rank != 1 || start->dim[0] < 1 || index->rank != 1)
+        return weft_fail(c, WEFT_ERR_SHAPE,
+                         "a list of blocks needs block_begin [A+1] and"
+                         " block_index [n]");
+    if (weft_call_is_dry(c)) return true;
+    const int64_t A = start->dim[0] - 1, n = index->dim[0];
+    if (start->i32[0] != 0 || start->i32[A] != n)
+        return weft_fail(c, WEFT_ERR_RANGE, "block_begin goes from %d to %d, not from 0 to %lld",
+                         (int)start->i32[0], (int)start->i32[A], (long long)n);
+    for (int64_t a = 0; a < A; a++) {
+        if (start->i32[a] > start->i32[a + 1])
+            return weft_fail(c, WEFT_ERR_RANGE, "block_begin falls at block %lld", (long long)a);
+        for (int32_t k = start->i32[a]; k < start->i32[a + 1]; k++)
+            if (index->i32[k] < 0 || (k > start->i32[a] && index->i32[k] <= index->i32[k - 1]))
+                return weft_fail(c, WEFT_ERR_RANGE, "block_index %d of block %lld does not rise",
+                                 (int)index->i32[k], (long long)a);
+    }
+    for (int64_t b = 0; b < sentences(&c->in[Q], &c->in[Q_OFFSETS]); b++) {
+        const weft_attention_place of = weft_attention_place_of(c, b);
+        if (of.n_k > A * p->block)
+            return weft_fail(c, WEFT_ERR_RANGE,
+                             "sentence %lld has %lld keys, the list %lld blocks of %lld",
+                             (long long)b, (long long)of.n_k, (long long)A, (long long)p->block);
+    }
+    return true;
+}
+
+static bool check_pattern(const weft_call *c)
+{
+    const weft_pattern *p = &((const attention_attr *)c->attr)->pattern;
+    const weft_tensor *global = &c->in[GLOBAL];
+    if (!check_number(c, "n_global", p->n_global, 0)) return false;
+    if (global->rank >= 0 && (global->rank != 1 || global->dim[0] != weft_rows(&c->in[K_IN])))
+        return weft_fail(c, WEFT_ERR_SHAPE, "pattern.global must be [%lld], one number a key",
+                         (long long)weft_rows(&c->in[K_IN]));
+    switch (p->kind) {
+    case WEFT_PATTERN_FULL: return true;
+    case WEFT_PATTERN_WINDOW: return check_number(c, "window", p->window, 1);
+    case WEFT_PATTERN_DILATED:
+        return check_number(c, "window", p->window, 1) && check_number(c, "gap", p->gap, 1);
+    case WEFT_PATTERN_STRIDED: return check_number(c, "stride", p->stride, 1);
+    case WEFT_PATTERN_FIXED:
+        return check_number(c, "stride", p->stride, 1) &&
+               check_number(c, "summary", p->summary, 1) &&
+               (p->summary <= p->stride ||
+                weft_fail(c, WEFT_ERR_RANGE, "pattern.summary is %lld of a stride of %lld",
+                          (long long)p->summary, (long long)p->stride));
+    case WEFT_PATTERN_BIGBIRD: return check_bigbird(c, p);
+    case WEFT_PATTERN_BLOCKS: return check_blocks(c, p);
+    }
+    return weft_fail(c, WEFT_ERR_RANGE, "pattern.kind is %d", (int)p->kind);
+}
+
+/* A row for each query, a column for each key of its sentence. */
+static bool check_plane(const weft_call *c, int input, const char *name, bool shared)
+{
+    const weft_tensor *x = &c->in[input];
+    const int64_t N = weft_rows(&c->in[Q]), H = ((const attention_attr *)c->attr)->heads;
+    if (x->rank < 0) return true;
+    if (!(x->rank == 3 && x->dim[0] == H && x->dim[1] == N) &&
+        !(shared && x->rank == 2 && x->dim[0] == N))
+        return weft_fail(c, WEFT_ERR_SHAPE, "%s must be [%lld, %lld, C]%s", name, (long long)H,
+                         (long long)N, shared ? " or without its first dimension" : "");
+    if (weft_call_is_dry(c)) return true;
+    for (int64_t b = 0; b < sentences(&c->in[Q], &c->in[Q_OFFSETS]); b++) {
+        const weft_attention_place of = weft_attention_place_of(c, b);
+        if (of.n_q > 0 && of.n_k > weft_cols(x))
+            return weft_fail(c, WEFT_ERR_SHAPE, "%s has %lld columns, sentence %lld %lld keys",
+                             name, (long long)weft_cols(x), (long long)b, (long long)of.n_k);
+    }
+    return true;
+}
+
+static bool check_biases(const weft_call *c)
+{
+    const attention_attr *a = c->attr;
+    const weft_tensor *r = &c->in[RELATIVE];
+    const int64_t N = weft_rows(&c->in[Q]);
+    if (!check_plane(c, BIAS, "bias", false) || !check_plane(c, MASK, "mask", true)) return false;
+    if (a->weights != WEFT_SOFTMAX && a->weights != WEFT_SIGMOID)
+        return weft_fail(c, WEFT_ERR_RANGE, "weights is %d", (int)a->weights);
+    if (!isfinite(a->sigmoid_bias))
+        return weft_fail(c, WEFT_ERR_RANGE, "sigmoid_bias is %g", a->sigmoid_bias);
+    if (r->rank < 0) return true;
+    const bool fits = (r->rank == 2 && r->dim[0] == a->heads) ||
+                      (r->rank == 3 && r->dim[0] == a->heads && r->dim[1] == N);
+    if (!fits || weft_cols(r) % 2 != 1)
+        return weft_fail(c, WEFT_ERR_SHAPE, "relative must be [%d, 2L-1] or [%d, %lld, 2L-1]",
+                         a->heads, a->heads, (long long)N);
+    return true;
 }
 
 /* ---- the plan: what threads share --------------------------------------------------------------- */
@@ -172,27 +349,57 @@ static bool check_sentences(const weft_call *c)
 /* A tile of one sentence, to be treated for every head. */
 typedef struct piece {
     enum { FORWARD, SENTENCE, QUERIES, KEYS } kind;
-    int64_t q_row, n_q, k_row, n_k; /* of the sentence */
-    int64_t from;                   /* the tile's first query or key */
+    weft_attention_place place;
+    int64_t from;          /* the tile's first query or key */
+    const int32_t *random; /* the sentence's random blocks */
 } piece;
+
+/* What one call shares among its threads, laid out in its scratch. */
+typedef struct plan {
+    attention_sizes s;
+    weft_real *works; /* one for each thread */
+    piece *pieces;
+    double *parts;   /* [PARTS, H, columns of relative] */
+    int32_t *random; /* [blocks, H, random_blocks] */
+    int64_t each;    /* elements of a workspace */
+    int64_t n_pieces, work;
+} plan;
+
+/* Is there one gradient of `relative` for all queries? */
+static bool sums_relative(const weft_call *c)
+{
+    return c->in[RELATIVE].rank == 2 && c->wants[RELATIVE];
+}
+
+static size_t n_random(const weft_call *c, const attention_sizes *s)
+{
+    const attention_attr *a = c->attr;
+    if (a->pattern.kind != WEFT_PATTERN_BIGBIRD) return 0;
+    /* a sentence's blocks lie from its first key's block + its number on */
+    return (size_t)((s->B + s->M / a->pattern.block) * s->H * a->pattern.random_blocks);
+}
 
 static bool set_scratch(weft_call *c, const attention_sizes *s)
 {
     const attention_attr *a = c->attr;
     const size_t queries = (size_t)(s->B + s->N / TILE), keys = (size_t)(s->B + s->M / TILE);
+    const size_t random = n_random(c, s) * sizeof(int32_t);
+    const size_t parts = sums_relative(c) ? (size_t)(PARTS * weft_size(&c->in[RELATIVE])) : 0;
     size_t work;
     if (!weft_mul_bytes((size_t)weft_attention_work(s->K, s->Kv), sizeof(weft_real), &work) ||
         !weft_mul_bytes(work, (size_t)a->n_threads, &work))
         return weft_fail(c, WEFT_ERR_OVERFLOW, "heads are too wide");
-    c->scratch_bytes = work + queries * sizeof(piece);
-    c->backward_scratch_bytes = work + (queries + keys) * sizeof(piece);
+    c->scratch_bytes = work + queries * sizeof(piece) + random;
+    c->backward_scratch_bytes =
+        work + (queries + keys) * sizeof(piece) + parts * sizeof(double) + random;
     return true;
 }
 
 static bool infer(weft_call *c)
 {
-    if (!check_widths(c) || !check_sentences(c)) return false;
-    const attention_sizes s = sizes_of(c);
+    if (!check_widths(c) || !check_sentences(c) || !check_pattern(c) || !check_biases(c))
+        return false;
+    const attention_sizes s = weft_attention_sizes_of(c);
     int64_t dim[WEFT_MAX_RANK] = { 0 };
     for (int i = 0; i < c->in[Q].rank; i++) dim[i] = c->in[Q].dim[i];
     dim[c->in[Q].rank - 1] = s.H * s.Kv;
@@ -200,77 +407,124 @@ static bool infer(weft_call *c)
            weft_save(c, 0, WEFT_REAL, 2 * s.H * s.N);
 }
 
-static int64_t add_tiles(piece *pieces, int64_t n_pieces, piece of, int64_t n)
+static void add_tiles(plan *p, piece of, int64_t n)
 {
-    for (of.from = 0; of.from < n; of.from += TILE) pieces[n_pieces++] = of;
-    return n_pieces;
+    for (of.from = 0; of.from < n; of.from += TILE) p->pieces[p->n_pieces++] = of;
 }
 
-/* The pieces of all sentences, and the scalar operations that they are. */
-static int64_t plan(const weft_call *c, const attention_sizes *s, bool backward, piece *pieces,
-                    int64_t *work)
+static void add_pieces(const weft_call *c, bool backward, piece of, plan *p)
 {
-    const weft_tensor *in = c->in;
-    int64_t n = 0, pairs = 0;
-    for (int64_t b = 0; b < s->B; b++) {
-        piece of = { .q_row = begin(&in[Q], &in[Q_OFFSETS], b),
-                     .k_row = begin(&in[K_IN], &in[K_OFFSETS], b) };
-        of.n_q = begin(&in[Q], &in[Q_OFFSETS], b + 1) - of.q_row;
-        of.n_k = begin(&in[K_IN], &in[K_OFFSETS], b + 1) - of.k_row;
-        pairs += of.n_q * of.n_k;
-        if (!backward) {
-            of.kind = FORWARD;
-            n = add_tiles(pieces, n, of, of.n_q);
-        } else if (of.n_q <= TILE && of.n_k <= TILE) {
-            of.kind = SENTENCE;
-            pieces[n++] = of;
-        } else {
-            of.kind = QUERIES;
-            n = add_tiles(pieces, n, of, c->din[Q].data ? of.n_q : 0);
-            of.kind = KEYS;
-            n = add_tiles(pieces, n, of, c->din[K_IN].data || c->din[V_IN].data ? of.n_k : 0);
-        }
+    const weft_attention_place *at = &of.place;
+    if (!backward) {
+        of.kind = FORWARD;
+        add_tiles(p, of, at->n_q);
+    } else if (at->n_q <= TILE && at->n_k <= TILE) {
+        of.kind = SENTENCE;
+        p->pieces[p->n_pieces++] = of;
+    } else {
+        of.kind = QUERIES;
+        const bool of_rows = c->din[Q].data || c->din[BIAS].data || c->din[RELATIVE].data;
+        add_tiles(p, of, of_rows ? at->n_q : 0);
+        of.kind = KEYS;
+        add_tiles(p, of, c->din[K_IN].data || c->din[V_IN].data ? at->n_k : 0);
     }
-    *work = (backward ? 3 : 1) * pairs * s->H * (s->K + s->Kv);
-    return n;
 }
 
-/* Head h of the sentence of a piece. */
-static weft_attention_head head_of(const weft_call *c, const attention_sizes *s, const piece *of,
-                                   int64_t h)
+/* The pieces of all sentences, and the scalar operations that they are at most. */
+static plan plan_of(const weft_call *c, bool backward)
 {
     const attention_attr *a = c->attr;
+    plan p = { .s = weft_attention_sizes_of(c), .works = c->scratch };
+    const attention_sizes *s = &p.s;
+    p.each = weft_attention_work(s->K, s->Kv);
+    p.parts = (double *)(void *)(p.works + a->n_threads * p.each);
+    p.pieces = (piece *)(p.parts +
+                         (backward && sums_relative(c) ? PARTS * weft_size(&c->in[RELATIVE]) : 0));
+    const int64_t n_pieces = s->B + s->N / TILE + (backward ? s->B + s->M / TILE : 0);
+    p.random = (int32_t *)(p.pieces + n_pieces);
+    for (int64_t b = 0; b < s->B; b++) {
+        piece of = { .place = weft_attention_place_of(c, b) };
+        if (a->pattern.kind == WEFT_PATTERN_BIGBIRD) {
+            const int64_t block = of.place.k_row / a->pattern.block + b;
+            int32_t *random = p.random + block * s->H * a->pattern.random_blocks;
+            weft_pattern_draw(&a->pattern, of.place.n_k, a->heads, random);
+            of.random = random;
+        }
+        p.work += (backward ? 3 : 1) * of.place.n_q * of.place.n_k * s->H * (s->K + s->Kv);
+        add_pieces(c, backward, of, &p);
+    }
+    return p;
+}
+
+/* What is added to the scores of head h, and its gradients. */
+static void set_biases(const weft_call *c, const piece *of, int64_t h, double *parts,
+                       weft_attention_head *head)
+{
+    const weft_tensor *bias = &c->in[BIAS], *r = &c->in[RELATIVE];
+    const int64_t row = of->place.q_row;
+    const attention_attr *a = c->attr;
+    if (a->alibi) head->slope = (weft_real)weft_alibi_slope((int)h, a->heads);
+    if (bias->rank >= 0) {
+        head->ldbias = bias->ld;
+        head->bias = bias->real + (h * bias->dim[1] + row) * bias->ld;
+    }
+    const int64_t plane = r->rank == 3 ? h * r->dim[1] + row : h;
+    if (r->rank >= 0) {
+        head->reach = weft_cols(r) / 2;
+        head->ldrelative = r->rank == 3 ? r->ld : 0;
+        head->relative = r->real + plane * r->ld;
+    }
+    if (of->kind != SENTENCE && of->kind != QUERIES) return;
+    const weft_tensor *dbias = &c->din[BIAS], *dr = &c->din[RELATIVE];
+    if (dbias->data) {
+        head->lddbias = dbias->ld;
+        head->bias_cols = weft_cols(bias);
+        head->dbias = dbias->real + (h * bias->dim[1] + row) * dbias->ld;
+        head->add_bias = c->add[BIAS];
+    }
+    if (dr->data && r->rank == 3) {
+        head->lddrelative = dr->ld;
+        head->drelative = dr->real + plane * dr->ld;
+        head->add_relative = c->add[RELATIVE];
+    } else if (dr->data) {
+        head->relative_sum = parts + h * weft_cols(r);
+    }
+}
+
+/* Head h of the sentence of a piece; `parts` takes the gradient of a shared `relative`. */
+static weft_attention_head head_of(const weft_call *c, const attention_sizes *s, const piece *of,
+                                   int64_t h, double *parts)
+{
     const weft_tensor *q = &c->in[Q], *k = &c->in[K_IN], *v = &c->in[V_IN], *o = &c->out[0];
-    const int64_t g = h / (s->H / s->G), at_k = g * s->K, at_v = g * s->Kv;
-    weft_attention_head head = { .n_q = of->n_q,
-                                 .n_k = of->n_k,
+    const int64_t g = h / (s->H / s->G), at_k = g * s->K, at_v = g * s->Kv, q_row = of->place.q_row,
+                  k_row = of->place.k_row;
+    weft_attention_head head = { .attr = c->attr,
+                                 .sight = weft_attention_sight_of(c, &of->place, h, of->random),
                                  .K = s->K,
                                  .Kv = s->Kv,
                                  .scale = s->scale,
-                                 .causal = a->causal,
-                                 .q = q->real + of->q_row * q->ld + h * s->K,
-                                 .k = k->real + of->k_row * k->ld + at_k,
-                                 .v = v->real + of->k_row * v->ld + at_v,
+                                 .q = q->real + q_row * q->ld + h * s->K,
+                                 .k = k->real + k_row * k->ld + at_k,
+                                 .v = v->real + k_row * v->ld + at_v,
                                  .ldq = q->ld,
                                  .ldk = k->ld,
                                  .ldv = v->ld,
-                                 .o = o->real + of->q_row * o->ld + h * s->Kv,
+                                 .o = o->real + q_row * o->ld + h * s->Kv,
                                  .ldo = o->ld,
-                                 .p = a->p,
-                                 .key = a->key,
                                  .head = (uint32_t)h,
-                                 .first_row = of->q_row,
+                                 .first_row = q_row,
                                  .rows = &c->in[Q_ROWS] };
-    if (c->saved[0].data) head.stats = c->saved[0].real + 2 * (h * s->N + of->q_row);
+    if (c->saved[0].data) head.stats = c->saved[0].real + 2 * (h * s->N + q_row);
+    set_biases(c, of, h, parts, &head);
     if (of->kind == FORWARD) return head;
 
     const weft_tensor *dq = &c->din[Q], *dk = &c->din[K_IN], *dv = &c->din[V_IN];
     const bool later = h % (s->H / s->G) != 0; /* heads of a group add to what its first wrote */
-    head.dout = c->dout[0].real + of->q_row * c->dout[0].ld + h * s->Kv;
+    head.dout = c->dout[0].real + q_row * c->dout[0].ld + h * s->Kv;
     head.lddo = c->dout[0].ld;
-    if (dq->data) head.dq = dq->real + of->q_row * dq->ld + h * s->K;
-    if (dk->data) head.dk = dk->real + of->k_row * dk->ld + at_k;
-    if (dv->data) head.dv = dv->real + of->k_row * dv->ld + at_v;
+    if (dq->data) head.dq = dq->real + q_row * dq->ld + h * s->K;
+    if (dk->data) head.dk = dk->real + k_row * dk->ld + at_k;
+    if (dv->data) head.dv = dv->real + k_row * dv->ld + at_v;
     head.lddq = dq->ld;
     head.lddk = dk->ld;
     head.lddv = dv->ld;
@@ -290,300 +544,69 @@ static void treat(const weft_attention_head *head, const piece *of, weft_real *w
     }
 }
 
-/* One sweep over pieces and groups of heads, dealt out in turn: causal tiles grow towards the end. */
+/* drelative (+)= the parts, in their order. */
+static void add_parts(const weft_call *c, const double *parts)
+{
+    const weft_tensor *dr = &c->din[RELATIVE];
+    const int64_t C = weft_cols(dr), n = weft_size(dr);
+    for (int64_t k = 0; k < n; k++) {
+        double sum = 0;
+        for (int i = 0; i < PARTS; i++) sum += parts[i * n + k];
+        weft_real *to = dr->real + k / C * dr->ld + k % C;
+        *to = (c->add[RELATIVE] ? *to : 0) + (weft_real)sum;
+    }
+}
+
+/* One sweep over pieces and groups of heads, dealt out in turn: causal tiles grow towards the end.
+ * Where a gradient is summed over the pieces, these go together in a fixed number of parts. */
 static void sweep(const weft_call *c, bool backward)
 {
     const attention_attr *a = c->attr;
-    const attention_sizes s = sizes_of(c);
-    const int64_t each = weft_attention_work(s.K, s.Kv), per_group = s.H / s.G;
-    weft_real *works = c->scratch;
-    piece *pieces = (piece *)(works + a->n_threads * each);
-    int64_t work;
-    const int64_t n = plan(c, &s, backward, pieces, &work) * s.G;
-    int team = weft_team(n, work);
+    const plan p = plan_of(c, backward);
+    const bool sums = backward && sums_relative(c);
+    const int64_t G = p.s.G, per_group = p.s.H / G, n_sums = weft_size(&c->in[RELATIVE]);
+    const int64_t run = sums ? (p.n_pieces + PARTS - 1) / PARTS : 1;
+    const int64_t n = run > 0 ? (p.n_pieces + run - 1) / run * G : 0;
+    if (sums) memset(p.parts, 0, (size_t)(PARTS * n_sums) * sizeof *p.parts);
+    int team = weft_team(n, p.work);
     /* The number of threads may have been raised in between. NOLINTNEXTLINE: a pragma reads team */
     if (team > a->n_threads) team = a->n_threads;
 #pragma omp parallel for schedule(static, 1) num_threads(team)
     for (int64_t i = 0; i < n; i++) {
-        const piece *of = &pieces[i / s.G];
-        for (int64_t h = i % s.G * per_group; h < (i % s.G + 1) * per_group; h++) {
-            const weft_attention_head head = head_of(c, &s, of, h);
-            treat(&head, of, works + omp_get_thread_num() * each);
-        }
+        weft_real *work = p.works + omp_get_thread_num() * p.each;
+        double *part = sums ? p.parts + i / G * n_sums : NULL;
+        const int64_t first = i / G * run, g = i % G;
+        for (int64_t k = first; k < first + run && k < p.n_pieces; k++)
+            for (int64_t h = g * per_group; h < (g + 1) * per_group; h++) {
+                const weft_attention_head head = head_of(c, &p.s, &p.pieces[k], h, part);
+                treat(&head, &p.pieces[k], work);
+            }
     }
+    if (sums) add_parts(c, p.parts);
 }
 
 static void forward(const weft_call *c) { sweep(c, false); }
 static void backward(const weft_call *c) { sweep(c, true); }
 
-/* ---- definition --------------------------------------------------------------------------------- */
-
-/* Constants of one sentence: who sees whom, and the multipliers of dropout of one head. */
-static weft_var causal_mask(weft_tape *t, int64_t n_q, int64_t n_k)
-{
-    int32_t *mask = weft_alloc((size_t)(n_q * n_k), sizeof *mask);
-    if (!mask) {
-        weft_tape_fail(t, WEFT_ERR_MEMORY, "attention: %s", weft_message());
-        return WEFT_NIL;
-    }
-    for (int64_t i = 0; i < n_q; i++)
-        for (int64_t j = 0; j < n_k; j++) mask[i * n_k + j] = j <= i;
-    const weft_var x = weft_constant_int(t, WEFT_DIMS(n_q, n_k), mask);
-    weft_free(mask);
-    return x;
-}
-
-static weft_var dropout_factors(weft_tape *t, const attention_attr *a, const weft_tensor *rows,
-                                int64_t q_row, int64_t n_q, int64_t n_k, int64_t h)
-{
-    weft_real *keep = weft_alloc((size_t)(n_q * n_k), sizeof *keep);
-    if (!keep) {
-        weft_tape_fail(t, WEFT_ERR_MEMORY, "attention: %s", weft_message());
-        return WEFT_NIL;
-    }
-    for (int64_t i = 0; i < n_q; i++)
-        weft_dropout_row(a->key, weft_row_key(rows, q_row + i), (uint32_t)h, a->p, n_k,
-                         keep + i * n_k);
-    const weft_var x = weft_constant(t, WEFT_DIMS(n_q, n_k), keep);
-    weft_free(keep);
-    return x;
-}
-
-/* Rows [row, row + n), columns [h C, (h + 1) C). */
-static weft_var part(weft_tape *t, weft_var x, int64_t row, int64_t n, int64_t h, int64_t C)
-{
-    return weft_slice(t, weft_slice(t, x, 0, row, row + n), 1, h * C, (h + 1) * C);
-}
-
-typedef struct definition {
-    weft_tape *t;
-    const attention_attr *a;
-    attention_sizes s;
-    weft_var q, k, v; /* [rows, columns] */
-    weft_tensor rows;
-} definition;
-
-static weft_var define_head(const definition *d, const piece *of, weft_var mask, int64_t h)
-{
-    weft_tape *t = d->t;
-    const attention_sizes *s = &d->s;
-    const int64_t g = h / (s->H / s->G);
-    const weft_var q = part(t, d->q, of->q_row, of->n_q, h, s->K),
-                   k = part(t, d->k, of->k_row, of->n_k, g, s->K),
-                   v = part(t, d->v, of->k_row, of->n_k, g, s->Kv);
-    weft_var scores = weft_scale(t, weft_matmul_t(t, q, false, k, true), (double)s->scale);
-    if (d->a->causal) scores = weft_where(t, mask, scores, weft_scalar(t, -INFINITY));
-    weft_var weights = weft_softmax(t, scores);
-    if (d->a->p > 0)
-        weights = weft_mul(t, weights,
-                           dropout_factors(t, d->a, &d->rows, of->q_row, of->n_q, of->n_k, h));
-    return weft_matmul(t, weights, v);
-}
-
-static weft_var define_sentence(const definition *d, const piece *of)
-{
-    weft_tape *t = d->t;
-    const int64_t H = d->s.H;
-    if (of->n_k == 0) return weft_full(t, WEFT_DIMS(of->n_q, H * d->s.Kv), 0);
-    const weft_var mask = d->a->causal ? causal_mask(t, of->n_q, of->n_k) : WEFT_NIL;
-    weft_var *heads = weft_alloc((size_t)H, sizeof *heads);
-    if (!heads) {
-        weft_tape_fail(t, WEFT_ERR_MEMORY, "attention: %s", weft_message());
-        return WEFT_NIL;
-    }
-    for (int64_t h = 0; h < H; h++) heads[h] = define_head(d, of, mask, h);
-    const weft_var y = weft_concat(t, (int)H, heads, 1);
-    weft_free(heads);
-    return y;
-}
-
-static weft_var as_matrix(weft_tape *t, weft_var x)
-{
-    const weft_tensor shape = weft_shape(t, x);
-    if (shape.rank == 2) return x;
-    return weft_reshape(t, x, WEFT_DIMS(weft_rows(&shape), weft_cols(&shape)));
-}
-
-static void define(weft_rule *r)
-{
-    weft_tape *t = r->tape;
-    weft_tensor in[N_INPUTS];
-    for (int i = 0; i < N_INPUTS; i++) {
-        in[i] = (weft_tensor){ .rank = -1 };
-        if (!weft_is_nil(r->in[i])) in[i] = weft_value(t, r->in[i]);
-    }
-    if (weft_tape_flags(t) & WEFT_DRY) /* offsets are not known: as if it were one sentence */
-        in[Q_OFFSETS].rank = in[K_OFFSETS].rank = -1;
-    const weft_call c = { .tape = t, .attr = r->attr, .in = in };
-    const definition d = { .t = t,
-                           .a = r->attr,
-                           .s = sizes_of(&c),
-                           .q = as_matrix(t, r->in[Q]),
-                           .k = as_matrix(t, r->in[K_IN]),
-                           .v = as_matrix(t, r->in[V_IN]),
-                           .rows = in[Q_ROWS] };
-    weft_var *parts = weft_alloc((size_t)d.s.B + 1, sizeof *parts);
-    if (!parts) {
-        weft_tape_fail(t, WEFT_ERR_MEMORY, "attention: %s", weft_message());
-        return;
-    }
-    int n = 0;
-    for (int64_t b = 0; b < d.s.B; b++) {
-        piece of = { .q_row = begin(&in[Q], &in[Q_OFFSETS], b),
-                     .k_row = begin(&in[K_IN], &in[K_OFFSETS], b) };
-        of.n_q = begin(&in[Q], &in[Q_OFFSETS], b + 1) - of.q_row;
-        of.n_k = begin(&in[K_IN], &in[K_OFFSETS], b + 1) - of.k_row;
-        if (of.n_q > 0) parts[n++] = define_sentence(&d, &of);
-    }
-    if (n == 0) parts[n++] = weft_full(t, WEFT_DIMS(0, d.s.H * d.s.Kv), 0);
-    int64_t dim[WEFT_MAX_RANK] = { 0 };
-    for (int i = 0; i < in[Q].rank; i++) dim[i] = in[Q].dim[i];
-    dim[in[Q].rank - 1] = d.s.H * d.s.Kv;
-    r->result[0] = weft_reshape(t, weft_concat(t, n, parts, 0), in[Q].rank, dim);
-    weft_free(parts);
-}
-
-/* ---- tests -------------------------------------------------------------------------------------- */
-
-static weft_var integers(weft_tape *t, int64_t n, const int32_t *x)
-{
-    return weft_constant_int(t, WEFT_DIMS(n), x);
-}
-
-/* q, k, v of H heads (G of keys), K wide. */
-static weft_var self(weft_tape *t, int64_t N, int64_t K, const weft_attention_spec *spec)
-{
-    const int64_t H = spec->heads, G = spec->kv_heads ? spec->kv_heads : H;
-    const weft_var q = weft_sample_normal(t, WEFT_DIMS(N, H * K)),
-                   k = weft_sample_normal(t, WEFT_DIMS(N, G * K)),
-                   v = weft_sample_normal(t, WEFT_DIMS(N, G * (K + 1)));
-    return weft_attention(t, q, k, v, spec);
-}
-
-static weft_var sample_cross(weft_tape *t)
-{
-    /* the second sentence has no keys, the fourth no queries */
-    const weft_attention_spec spec = { .heads = 2,
-                                       .q_offsets =
-                                           integers(t, 6, (int32_t[]){ 0, 3, 5, 6, 6, 10 }),
-                                       .k_offsets =
-                                           integers(t, 6, (int32_t[]){ 0, 2, 2, 7, 9, 10 }),
-                                       .dropout = 0.3 };
-    const weft_var q = weft_sample_normal(t, WEFT_DIMS(10, 6)),
-                   k = weft_sample_strided(t, WEFT_DIMS(10, 6)),
-                   v = weft_sample_strided(t, WEFT_DIMS(10, 8));
-    return weft_attention(t, q, k, v, &spec);
-}
-
-/* Tiles: sentences longer than one, ragged, beside a short one. */
-static weft_var sample_long(weft_tape *t, bool causal, double dropout, int kv_heads)
-{
-    const weft_attention_spec spec = { .heads = 2,
-                                       .kv_heads = kv_heads,
-                                       .causal = causal,
-                                       .dropout = dropout,
-                                       .q_offsets = integers(t, 4, (int32_t[]){ 0, 131, 140, 205 }),
-                                       .q_rows = weft_sample_int(t, 0, 1000, WEFT_DIMS(205, 2)) };
-    return self(t, 205, 3, &spec);
-}
-
-/* Slices of one product, as a layer makes them. */
-static weft_var sample_sliced(weft_tape *t)
-{
-    const weft_var x = weft_sample_normal(t, WEFT_DIMS(7, 18)),
-                   o = integers(t, 3, (int32_t[]){ 0, 4, 7 });
-    return weft_attention(t, weft_slice(t, x, 1, 0, 6), weft_slice(t, x, 1, 6, 12),
-                          weft_slice(t, x, 1, 12, 18),
-                          &(weft_attention_spec){ .heads = 3, .causal = true, .q_offsets = o });
-}
-
-static weft_var sample(weft_tape *t, int i)
-{
-    weft_var x;
-    switch (i) {
-    case 0: return self(t, 5, 3, &(weft_attention_spec){ .heads = 2 });
-    case 1: return self(t, 6, 4, &(weft_attention_spec){ .heads = 2, .causal = true });
-    case 2:
-        return self(t, 17, 2, &(weft_attention_spec){ .heads = 4, .kv_heads = 2, .scale = 0.7 });
-    case 3:
-        return self(t, 9, 5, &(weft_attention_spec){ .heads = 3, .kv_heads = 1, .dropout = 0.4 });
-    case 4: return sample_sliced(t);
-    case 5: return sample_cross(t);
-    case 6: return sample_long(t, false, 0, 0);
-    case 7: return sample_long(t, true, 0.2, 1);
-    case 8: /* one value as q, k and v */
-        x = weft_sample_normal(t, WEFT_DIMS(5, 4));
-        return weft_attention(t, x, x, x, &(weft_attention_spec){ .heads = 2, .causal = true });
-    case 9: /* batches of equal lengths */
-        return weft_attention(
-            t, weft_sample_normal(t, WEFT_DIMS(2, 3, 4)), weft_sample_normal(t, WEFT_DIMS(2, 5, 4)),
-            weft_sample_normal(t, WEFT_DIMS(2, 5, 6)), &(weft_attention_spec){ .heads = 2 });
-    case 10: /* scores of hundreds: weights of nearly 0 and 1 */
-        return weft_attention(t, weft_sample_uniform(t, -20, 20, WEFT_DIMS(4, 3)),
-                              weft_sample_uniform(t, -20, 20, WEFT_DIMS(4, 3)),
-                              weft_sample_normal(t, WEFT_DIMS(4, 2)),
-                              &(weft_attention_spec){ .heads = 1, .scale = 0.05 });
-    case 11: /* one key: its weight is 1, whatever the score */
-        weft_sample_zero_gradient(t);
-        return self(t, 1, 1, &(weft_attention_spec){ .heads = 1 });
-    case 12: return sample_long(t, true, 0, 0);
-    default: return WEFT_NIL;
-    }
-}
-
-static weft_var misuse(weft_tape *t, int i)
-{
-    const weft_var x = weft_sample_normal(t, WEFT_DIMS(6, 4)),
-                   y = weft_sample_normal(t, WEFT_DIMS(5, 4));
-    const weft_var good = integers(t, 3, (int32_t[]){ 0, 2, 6 });
-    weft_attention_spec spec = { .heads = 2 };
-    switch (i) {
-    case 0: spec.heads = 3; return weft_attention(t, x, x, x, &spec);
-    case 1: spec.heads = 0; return weft_attention(t, x, x, x, &spec);
-    case 2: spec.kv_heads = 3; return weft_attention(t, x, x, x, &spec);
-    case 3: return weft_attention(t, x, x, y, &spec);
-    case 4: spec.causal = true; return weft_attention(t, x, y, y, &spec);
-    case 5:
-        spec.q_offsets = integers(t, 3, (int32_t[]){ 0, 2, 5 });
-        return weft_attention(t, x, x, x, &spec);
-    case 6:
-        spec.q_offsets = integers(t, 4, (int32_t[]){ 0, 4, 2, 6 });
-        return weft_attention(t, x, x, x, &spec);
-    case 7: spec.k_offsets = good; return weft_attention(t, x, x, x, &spec);
-    case 8:
-        spec.q_offsets = good;
-        spec.k_offsets = integers(t, 2, (int32_t[]){ 0, 6 });
-        return weft_attention(t, x, x, x, &spec);
-    case 9: spec.dropout = 1; return weft_attention(t, x, x, x, &spec);
-    case 10:
-        spec.q_rows = weft_sample_int(t, 0, 9, WEFT_DIMS(5, 2));
-        return weft_attention(t, x, x, x, &spec);
-    case 11: spec.scale = INFINITY; return weft_attention(t, x, x, x, &spec);
-    case 12: return weft_attention(t, weft_sample_normal(t, WEFT_DIMS(4)), x, x, &spec);
-    case 13: spec.kv_heads = 1; return weft_attention(t, x, x, x, &spec);
-    case 14:
-        spec.causal = true;
-        spec.q_offsets = good;
-        spec.k_offsets = integers(t, 3, (int32_t[]){ 0, 3, 6 });
-        return weft_attention(t, x, x, x, &spec);
-    case 15: return weft_attention(t, x, WEFT_NIL, x, &spec);
-    case 16: return weft_attention(t, x, x, x, NULL);
-    default: return WEFT_NIL;
-    }
-}
+/* ---- the descriptor ------------------------------------------------------------------------------ */
 
 const weft_op weft_op_attention = { .name = "attention",
-                                    .inputs = "q k v q_offsets k_offsets q_rows",
+                                    .inputs = "q k v q_offsets k_offsets q_rows bias relative "
+                                              "mask global block_begin block_index",
                                     .n_in = N_INPUTS,
-                                    .integer = 1 << Q_OFFSETS | 1 << K_OFFSETS | 1 << Q_ROWS,
-                                    .optional = 1 << Q_OFFSETS | 1 << K_OFFSETS | 1 << Q_ROWS,
+                                    .integer = 1 << Q_OFFSETS | 1 << K_OFFSETS | 1 << Q_ROWS |
+                                               1 << MASK | 1 << GLOBAL | 1 << BLOCK_BEGIN |
+                                               1 << BLOCK_INDEX,
+                                    .optional = 1 << Q_OFFSETS | 1 << K_OFFSETS | 1 << Q_ROWS |
+                                                1 << BIAS | 1 << RELATIVE | 1 << MASK |
+                                                1 << GLOBAL | 1 << BLOCK_BEGIN | 1 << BLOCK_INDEX,
                                     .strided = 1 << Q | 1 << K_IN | 1 << V_IN | 1 << Q_ROWS,
                                     .infer = infer,
                                     .forward = forward,
                                     .backward = backward,
-                                    .define = define,
-                                    .sample = sample,
-                                    .misuse = misuse };
+                                    .define = weft_attention_define,
+                                    .sample = weft_attention_sample,
+                                    .misuse = weft_attention_misuse };
 
 weft_var weft_attention(weft_tape *tape, weft_var q, weft_var k, weft_var v,
                         const weft_attention_spec *spec)
@@ -592,15 +615,43 @@ weft_var weft_attention(weft_tape *tape, weft_var q, weft_var k, weft_var v,
         weft_tape_fail(tape, WEFT_ERR_STATE, "attention: no spec, which says how many heads");
         return WEFT_NIL;
     }
+    const weft_pattern_spec *p = &spec->pattern;
+    const uint64_t key = weft_tape_next_key(tape);
     const attention_attr attr = { .heads = spec->heads,
                                   .kv_heads = spec->kv_heads ? spec->kv_heads : spec->heads,
                                   .scale = spec->scale,
-                                  .causal = spec->causal,
+                                  .at_end = spec->at_end,
+                                  .alibi = spec->alibi,
+                                  .has_sigmoid_bias = spec->has_sigmoid_bias,
+                                  .pattern = { .kind = p->kind,
+                                               .causal = spec->causal,
+                                               .window = p->window,
+                                               .gap = p->gap,
+                                               .stride = p->stride,
+                                               .summary = p->summary,
+                                               .block = p->block,
+                                               .window_blocks = p->window_blocks,
+                                               .global_blocks = p->global_blocks,
+                                               .random_blocks = p->random_blocks,
+                                               .n_global = p->n_global,
+                                               .key = weft_random_key(p->seed, 0, 0) },
+                                  .weights = spec->weights,
+                                  .sigmoid_bias = spec->sigmoid_bias,
                                   .p = spec->dropout,
-                                  .key = weft_tape_next_key(tape),
+                                  .key = key,
                                   .n_threads = weft_threads() };
     const weft_var k_offsets = weft_is_nil(spec->k_offsets) ? spec->q_offsets : spec->k_offsets;
-    return weft_apply1(tape, &weft_op_attention, N_INPUTS,
-                       (weft_var[]){ q, k, v, spec->q_offsets, k_offsets, spec->q_rows }, &attr,
-                       sizeof attr);
+    const weft_var in[N_INPUTS] = { [Q] = q,
+                                    [K_IN] = k,
+                                    [V_IN] = v,
+                                    [Q_OFFSETS] = spec->q_offsets,
+                                    [K_OFFSETS] = k_offsets,
+                                    [Q_ROWS] = spec->q_rows,
+                                    [BIAS] = spec->bias,
+                                    [RELATIVE] = spec->relative,
+                                    [MASK] = spec->mask,
+                                    [GLOBAL] = p->global,
+                                    [BLOCK_BEGIN] = p->block_begin,
+                                    [BLOCK_INDEX] = p->block_index };
+    return weft_apply1(tape, &weft_op_attention, N_INPUTS, in, &attr, sizeof attr);
 }
