@@ -208,6 +208,31 @@ typedef enum weft_activation {
 #include "ops.def"
 #undef WEFT_OP
 
+/* ---- looking into attention (attention_weights.c) ---------------------------------------------- */
+
+/** The output of the last operation recorded in `scope` ("decoder.layers.0.multihead_attn") that has
+ *  inputs named q, k and v; WEFT_NIL, and no error, where there is none. */
+weft_var weft_attention_find(weft_tape *tape, const char *scope);
+/** The queries, keys and values that such an operation has read; false where y is of another kind. */
+bool weft_attention_inputs(weft_tape *tape, weft_var y, weft_var *q, weft_var *k, weft_var *v);
+/**
+ * The weights of an attention that was recorded, whatever kernel, pattern or bias it has.
+ *
+ * Attention is linear in its values: what it answers to unit values are its weights. So the same
+ * operation is recorded once more, on the same inputs but v, and tiled kernels, which never hold their
+ * weights, give exactly those that they use (dropout's multipliers included). They can be
+ * differentiated, as any value.
+ *
+ * @param y      its output, [N, heads Kv] or [B, T, heads Kv]
+ * @param heads  H >= 1, which divide its columns
+ * @return       [N, H, S], S the keys of the longest sentence: the weight that query n gives to the
+ *               key at place j of its sentence; 0 beyond its end
+ *
+ * Errors: WEFT_ERR_STATE where y is not the output of such an operation, or its values were given up
+ * by a consuming backward; WEFT_ERR_RANGE for other heads; WEFT_ERR_MEMORY.
+ */
+weft_var weft_attention_weights(weft_tape *tape, weft_var y, int heads);
+
 /* ---- writing an operation (autograd/README.md is the guide) ----------------------------------- */
 
 /* What infer, forward and backward see.

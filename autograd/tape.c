@@ -683,7 +683,7 @@ bool weft_apply(weft_tape *tape, const weft_op *op, int n_in, const weft_var in[
         fail_with_message(tape, WEFT_ERR_MEMORY, tape->scope);
         return false;
     }
-    node n = { .op = op, .n_in = n_in, .n_out = n_out };
+    node n = { .op = op, .n_in = n_in, .n_out = n_out, .attr_bytes = attr_bytes };
     weft_call c = { .tape = tape,
                     .op = op,
                     .attr = attr,

@@ -47,6 +47,7 @@ typedef struct node {
     uint32_t first_out; /* index of output 0; the others follow */
     bool wants;
     void *attr;
+    size_t attr_bytes;
     const char *scope;
     weft_tensor saved[WEFT_MAX_SAVED];
     block saved_block[WEFT_MAX_SAVED];

@@ -1,4 +1,5 @@
 /* generate.c - `weft generate`: text that goes on from a prompt, by a decoder-only model. */
+#include "cli/attention.h"
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "train/decode.h"
@@ -11,6 +12,7 @@ typedef struct arguments {
     const char *model, *prompt;
     int64_t n_threads, seed;
     weft_sample_spec spec;
+    weft_cli_attention attention;
 } arguments;
 
 /* The prompt's ids, in new memory; without a prompt the end of a line, or where that is no token <s>.
@@ -31,32 +33,55 @@ static weft_status start(const arguments *args, const weft_vocab *vocab, int32_t
 }
 
 /* Prompt and continuation as one text, so that the tokens at the seam join as they should. */
-static weft_status print(const weft_vocab *vocab, const int32_t *prompt, int64_t n_prompt,
-                         const weft_hypotheses *said)
+static weft_status join(const int32_t *prompt, int64_t n_prompt, const weft_hypotheses *said,
+                        int32_t **ids, int64_t *n)
 {
     const int64_t n_said = said->offsets[1];
-    int32_t *const ids = weft_alloc((size_t)(n_prompt + n_said), sizeof *ids);
-    if (!ids) return WEFT_ERR_MEMORY;
-    memcpy(ids, prompt, (size_t)n_prompt * sizeof *ids);
-    if (n_said > 0) memcpy(ids + n_prompt, said->ids, (size_t)n_said * sizeof *ids);
+    *n = n_prompt + n_said;
+    *ids = weft_alloc((size_t)*n, sizeof **ids);
+    if (!*ids) return WEFT_ERR_MEMORY;
+    memcpy(*ids, prompt, (size_t)n_prompt * sizeof **ids);
+    if (n_said > 0) memcpy(*ids + n_prompt, said->ids, (size_t)n_said * sizeof **ids);
+    return WEFT_OK;
+}
+
+/* The first n_hidden of the ids are not to be printed. */
+static weft_status print(const weft_vocab *vocab, const int32_t *ids, int64_t n, int64_t n_hidden)
+{
     char *text = NULL;
-    const weft_status status = weft_vocab_decode(vocab, ids, n_prompt + n_said, &text);
+    const weft_status status = weft_vocab_decode(vocab, ids + n_hidden, n - n_hidden, &text);
     if (status == WEFT_OK) puts(text);
     weft_free(text);
-    weft_free(ids);
     return status;
 }
 
-static weft_status generate(const arguments *args, const weft_model *model, weft_tape *tape)
+/* The maps of the text's end, as much of it as the model looks back over. */
+static weft_status write_maps(arguments *args, const weft_model *model, weft_tape *tape,
+                              const int32_t *ids, int64_t n)
 {
-    int32_t *ids = NULL;
-    int64_t n_prompt = 0, n_shown = 0;
-    weft_status status = start(args, model->target_vocab, &ids, &n_prompt, &n_shown);
+    weft_cli_attention *const a = &args->attention;
+    const int64_t most = args->spec.context + 1, from = n > most ? n - most : 0;
+    weft_status status = weft_cli_attention_add(a, model, tape, 1, NULL, 0, ids + from, n - from);
+    if (status == WEFT_OK) status = weft_cli_attention_end(a, model);
+    return status;
+}
+
+static weft_status generate(arguments *args, const weft_model *model, weft_tape *tape)
+{
+    int32_t *prompt = NULL, *ids = NULL;
+    int64_t n_prompt = 0, n_shown = 0, n = 0;
     weft_hypotheses said = { 0 };
+    weft_status status = WEFT_OK;
+    if (args->attention.path) status = weft_cli_attention_begin(&args->attention, model);
+    if (status == WEFT_OK) status = start(args, model->target_vocab, &prompt, &n_prompt, &n_shown);
     if (status == WEFT_OK)
-        status = weft_sample(&model->transformer, tape, ids, n_prompt, &args->spec, &said);
-    if (status == WEFT_OK) status = print(model->target_vocab, ids, n_shown, &said);
+        status = weft_sample(&model->transformer, tape, prompt, n_prompt, &args->spec, &said);
+    if (status == WEFT_OK) status = join(prompt, n_prompt, &said, &ids, &n);
+    if (status == WEFT_OK) status = print(model->target_vocab, ids, n, n_prompt - n_shown);
+    if (status == WEFT_OK && args->attention.path) status = write_maps(args, model, tape, ids, n);
+    weft_cli_attention_free(&args->attention);
     weft_hypotheses_free(&said);
+    weft_free(prompt);
     weft_free(ids);
     return status;
 }
@@ -86,7 +111,10 @@ static weft_status run(arguments *args)
 
 int weft_cli_generate(int argc, char **argv)
 {
-    arguments args = { .prompt = "", .seed = 1, .spec = { .n_tokens = 200, .temperature = 1 } };
+    arguments args = { .prompt = "",
+                       .seed = 1,
+                       .attention = { .choice = { -1, -1 } },
+                       .spec = { .n_tokens = 200, .temperature = 1 } };
     const weft_cli_option options[] = {
         { "model", WEFT_CLI_TEXT, &args.model, "DIR", "folder of weft train, or a checkpoint", 0,
           0 },
@@ -100,6 +128,7 @@ int weft_cli_generate(int argc, char **argv)
           "choose among the likeliest tokens that together reach this probability; 0, all", 0, 1 },
         { "seed", WEFT_CLI_INTEGER, &args.seed, "S", "equal seeds give equal texts; 1", 0,
           9007199254740992.0 },
+        WEFT_CLI_ATTENTION(args.attention),
         { "threads", WEFT_CLI_INTEGER, &args.n_threads, "N", "threads; 0, as many as there are", 0,
           256 },
     };

@@ -1,4 +1,5 @@
 /* translate.c - `weft translate`: sentences in, translations out, line by line in the same order. */
+#include "cli/attention.h"
 #include "cli/cli.h"
 #include "cli/models.h"
 
@@ -13,6 +14,7 @@ typedef struct arguments {
     bool stream;
     int64_t batch_tokens, n_threads, seed;
     weft_decode_spec spec;
+    weft_cli_attention attention;
 } arguments;
 
 /* Input: sentences, and with --prefix what each translation begins with. */
@@ -66,6 +68,25 @@ static weft_status print(const arguments *args, const weft_vocab *vocab,
                                : weft_error(WEFT_ERR_IO, "the translations could not be written");
 }
 
+/* The maps of the best hypothesis of each sentence; an empty one has none. */
+static weft_status add_maps(arguments *args, const weft_cli_models *models,
+                            const weft_corpus *corpus, const weft_hypotheses *hypotheses)
+{
+    const int64_t n_best = args->spec.n_best > 0 ? args->spec.n_best : 1;
+    weft_status status = WEFT_OK;
+    for (int64_t i = 0; i < weft_corpus_size(corpus) && status == WEFT_OK; i++) {
+        int64_t n;
+        const int32_t *const ids = weft_corpus_ids(corpus, WEFT_SOURCE, i, &n),
+                             from = hypotheses->offsets[i * n_best];
+        if (n > 0)
+            status = weft_cli_attention_add(&args->attention, models->model[0],
+                                            models->translators[0].tape, args->spec.first + i + 1,
+                                            ids, n, hypotheses->ids + from,
+                                            hypotheses->offsets[i * n_best + 1] - from);
+    }
+    return status;
+}
+
 /* Translate what comes next, all or (--stream) a line; *n sentences. */
 static weft_status translate_next(arguments *args, const weft_cli_models *models, const input *in,
                                   int64_t *n)
@@ -82,6 +103,8 @@ static weft_status translate_next(arguments *args, const weft_cli_models *models
             status = weft_decode_corpus(models->translators, models->n, corpus, args->batch_tokens,
                                         &args->spec, &hypotheses);
         if (status == WEFT_OK) status = print(args, model->target_vocab, &hypotheses);
+        if (status == WEFT_OK && args->attention.path)
+            status = add_maps(args, models, corpus, &hypotheses);
     }
     weft_hypotheses_free(&hypotheses);
     weft_corpus_free(corpus);
@@ -96,11 +119,16 @@ static weft_status run(arguments *args)
     weft_status status = weft_threads_set((int)args->n_threads);
     if (status == WEFT_OK) status = weft_cli_models_load(&args->models, &models);
     if (status == WEFT_OK) status = open_input(args, &in);
+    if (status == WEFT_OK && args->attention.path)
+        status = weft_cli_attention_begin(&args->attention, models.model[0]);
     while (status == WEFT_OK) {
         status = translate_next(args, &models, &in, &n);
         if (n == 0) break;
         args->spec.first += n;
     }
+    if (status == WEFT_OK && args->attention.path)
+        status = weft_cli_attention_end(&args->attention, models.model[0]);
+    weft_cli_attention_free(&args->attention);
     weft_lines_free(in.source);
     weft_lines_free(in.prefix);
     weft_cli_models_free(&models);
@@ -122,6 +150,10 @@ static bool complete(arguments *args)
         fprintf(stderr, "weft translate: --temperature, --top-k and --top-p need --sample\n");
         return false;
     }
+    if (args->attention.path && args->models.n > 1) {
+        fprintf(stderr, "weft translate: --attention shows one model, not several together\n");
+        return false;
+    }
     if (spec->n_best > spec->beam) {
         fprintf(stderr, "weft translate: --n-best %lld needs a --beam of at least as many\n",
                 (long long)spec->n_best);
@@ -139,6 +171,7 @@ int weft_cli_translate(int argc, char **argv)
 {
     arguments args = { .batch_tokens = 4096,
                        .seed = 1,
+                       .attention = { .choice = { -1, -1 } },
                        .spec = { .beam = 1, .alpha = (double)NAN, .temperature = (double)NAN } };
     weft_decode_spec *const spec = &args.spec;
     const weft_cli_option options[] = {
@@ -168,6 +201,7 @@ int weft_cli_translate(int argc, char **argv)
           "draw from the likeliest tokens that together reach this probability; 0, all", 0, 1 },
         { "seed", WEFT_CLI_INTEGER, &args.seed, "S", "equal seeds draw equal translations; 1", 0,
           9007199254740992.0 },
+        WEFT_CLI_ATTENTION(args.attention),
         { "stream", WEFT_CLI_FLAG, &args.stream, NULL,
           "translate each line as it comes instead of all together", 0, 0 },
         { "batch-tokens", WEFT_CLI_INTEGER, &args.batch_tokens, "N",

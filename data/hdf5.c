@@ -82,6 +82,7 @@ static void image_name(char name[64])
     snprintf(name, 64, "/dev/null/weft.%u", atomic_fetch_add(&counter, 1));
 }
 
+/* The type of numbers. */
 static hid_t file_type(weft_store_type type)
 {
     switch (type) {
@@ -93,10 +94,16 @@ static hid_t file_type(weft_store_type type)
     }
 }
 
-static size_t type_bytes(weft_store_type type)
+/* Strings of one width, in new memory of HDF5's (H5Tclose). */
+static hid_t string_type(size_t width)
 {
-    static const size_t n_bytes[WEFT_STORE_TYPES] = { 4, 8, 4, 8, 1 };
-    return n_bytes[type];
+    const hid_t type = H5Tcopy(H5T_C_S1);
+    if (type < 0) return type;
+    if (H5Tset_size(type, width) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0 &&
+        H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0)
+        return type;
+    H5Tclose(type);
+    return H5I_INVALID_HID;
 }
 
 /* ---- reading: every array of an image ------------------------------------------------------------ */
@@ -149,13 +156,16 @@ static weft_status read_type(reader *r, hid_t dataset, weft_store_entry *entry)
     const hid_t type = H5Dget_type(dataset);
     if (type < 0) return broken(r, "its type cannot be read");
     int found = 0;
-    while (found < WEFT_STORE_TYPES && H5Tequal(type, file_type((weft_store_type)found)) <= 0)
+    while (found < WEFT_STORE_STRING && H5Tequal(type, file_type((weft_store_type)found)) <= 0)
         found++;
-    H5Tclose(type);
-    if (found == WEFT_STORE_TYPES)
-        return refuse(r, "is not of type float32, float64, int32, int64 or uint8, little-endian");
+    const bool string = found == WEFT_STORE_STRING && H5Tget_class(type) == H5T_STRING &&
+                        H5Tis_variable_str(type) == 0;
+    entry->width = H5Tget_size(type);
     entry->type = (weft_store_type)found;
-    return WEFT_OK;
+    H5Tclose(type);
+    if (found < WEFT_STORE_STRING || (string && entry->width > 0)) return WEFT_OK;
+    return refuse(r, "is not of type float32, float64, int32, int64 or uint8, little-endian, nor "
+                     "strings of one width");
 }
 
 static weft_status shape_of(reader *r, hid_t space, weft_store_entry *entry)
@@ -175,7 +185,7 @@ static weft_status shape_of(reader *r, hid_t space, weft_store_entry *entry)
         if (!weft_mul_i64(entry->size, entry->dim[i], &entry->size))
             return refuse(r, "declares an impossible size");
     }
-    if (!weft_mul_bytes((size_t)entry->size, type_bytes(entry->type), &entry->n_bytes))
+    if (!weft_mul_bytes((size_t)entry->size, entry->width, &entry->n_bytes))
         return refuse(r, "declares an impossible size");
     return WEFT_OK;
 }
@@ -606,7 +616,8 @@ static bool write_array(weft_hdf5_image *image, const weft_store_entry *entry)
     const hid_t space =
         entry->rank ? H5Screate_simple(entry->rank, dim, NULL) : H5Screate(H5S_SCALAR);
     if (space < 0) return false;
-    const hid_t type = file_type(entry->type);
+    const bool string = entry->type == WEFT_STORE_STRING;
+    const hid_t type = string ? string_type(entry->width) : file_type(entry->type);
     const hid_t dataset = H5Dcreate2(image->file, entry->name, type, space, H5P_DEFAULT,
                                      image->array_plist, H5P_DEFAULT);
     bool written = dataset >= 0 &&
@@ -614,6 +625,7 @@ static bool write_array(weft_hdf5_image *image, const weft_store_entry *entry)
                     H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, entry->data) >= 0) &&
                    write_hash(dataset, entry->xxh3);
     if (dataset >= 0 && H5Dclose(dataset) < 0) written = false;
+    if (string && type >= 0) H5Tclose(type);
     H5Sclose(space);
     return written;
 }

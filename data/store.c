@@ -15,11 +15,11 @@
 static const struct {
     const char *name;
     size_t n_bytes;
-} types[WEFT_STORE_TYPES] = { [WEFT_STORE_F32] = { "float32", 4 },
-                              [WEFT_STORE_F64] = { "float64", 8 },
-                              [WEFT_STORE_I32] = { "int32", 4 },
-                              [WEFT_STORE_I64] = { "int64", 8 },
-                              [WEFT_STORE_U8] = { "uint8", 1 } };
+} types[WEFT_STORE_TYPES] = {
+    [WEFT_STORE_F32] = { "float32", 4 }, [WEFT_STORE_F64] = { "float64", 8 },
+    [WEFT_STORE_I32] = { "int32", 4 },   [WEFT_STORE_I64] = { "int64", 8 },
+    [WEFT_STORE_U8] = { "uint8", 1 },    [WEFT_STORE_STRING] = { "string", 1 }
+};
 
 static bool is_type(weft_store_type type) { return (unsigned)type < WEFT_STORE_TYPES; }
 static bool is_real(weft_store_type type)
@@ -205,7 +205,8 @@ weft_status weft_store_read_new(const weft_store *store, const char *name, weft_
     weft_status status = find_readable(store, name, as, &found);
     if (status != WEFT_OK) return status;
     assert(found);
-    void *block = weft_alloc((size_t)found->size, types[as].n_bytes);
+    const size_t width = as == WEFT_STORE_STRING ? found->width : types[as].n_bytes;
+    void *block = weft_alloc((size_t)found->size, width);
     if (!block) return WEFT_ERR_MEMORY;
     status = copy_out(store, found, as, block);
     if (status != WEFT_OK) {
@@ -282,13 +283,13 @@ static bool is_name(const char *name)
     }
 }
 
-static weft_status describe(const char *name, weft_store_type type, int rank, const int64_t dim[],
-                            const void *data, weft_store_entry *entry)
+static weft_status describe(const char *name, weft_store_type type, size_t width, int rank,
+                            const int64_t dim[], const void *data, weft_store_entry *entry)
 {
-    *entry =
-        (weft_store_entry){ .name = name, .type = type, .rank = rank, .size = 1, .data = data };
+    *entry = (weft_store_entry){
+        .name = name, .type = type, .rank = rank, .size = 1, .width = width, .data = data
+    };
     if (!is_name(name)) return weft_error(WEFT_ERR_INPUT, "\"%s\" cannot name an array", name);
-    if (!is_type(type)) return weft_error(WEFT_ERR_TYPE, "%s: no such type: %d", name, (int)type);
     if (rank < 0 || rank > WEFT_MAX_RANK)
         return weft_error(WEFT_ERR_SHAPE, "%s: %d dimensions, 0 to %d are possible", name, rank,
                           WEFT_MAX_RANK);
@@ -300,7 +301,7 @@ static weft_status describe(const char *name, weft_store_type type, int rank, co
         if (!weft_mul_i64(entry->size, dim[i], &entry->size))
             return weft_error(WEFT_ERR_OVERFLOW, "%s: its size does not fit", name);
     }
-    if (!weft_mul_bytes((size_t)entry->size, types[type].n_bytes, &entry->n_bytes))
+    if (!weft_mul_bytes((size_t)entry->size, width, &entry->n_bytes))
         return weft_error(WEFT_ERR_OVERFLOW, "%s: its size does not fit", name);
     return WEFT_OK;
 }
@@ -325,13 +326,11 @@ weft_status weft_store_write_group(weft_store_writer *writer, const char *name, 
     return status == WEFT_OK ? WEFT_OK : stick(writer, status);
 }
 
-weft_status weft_store_write(weft_store_writer *writer, const char *name, weft_store_type type,
-                             int rank, const int64_t dim[], const void *data)
+static weft_status write_array(weft_store_writer *writer, const char *name, weft_store_type type,
+                               size_t width, int rank, const int64_t dim[], const void *data)
 {
-    weft_status status = check_open(writer, name);
-    if (status != WEFT_OK) return status;
     weft_store_entry entry;
-    status = describe(name, type, rank, dim, data, &entry);
+    weft_status status = describe(name, type, width, rank, dim, data, &entry);
     if (status == WEFT_OK) {
         entry.xxh3 = XXH3_64bits(data, entry.n_bytes);
         status = weft_hdf5_image_write(writer->image, &entry);
@@ -339,6 +338,33 @@ weft_status weft_store_write(weft_store_writer *writer, const char *name, weft_s
     if (status != WEFT_OK) return stick(writer, status);
     writer->n_entries++;
     return WEFT_OK;
+}
+
+weft_status weft_store_write(weft_store_writer *writer, const char *name, weft_store_type type,
+                             int rank, const int64_t dim[], const void *data)
+{
+    const weft_status status = check_open(writer, name);
+    if (status != WEFT_OK) return status;
+    if (!is_type(type) || type == WEFT_STORE_STRING)
+        return stick(writer, weft_error(WEFT_ERR_TYPE, "%s: no such type: %d", name, (int)type));
+    return write_array(writer, name, type, types[type].n_bytes, rank, dim, data);
+}
+
+weft_status weft_store_write_strings(weft_store_writer *writer, const char *name, int64_t n,
+                                     const char *const strings[])
+{
+    size_t width = 1; /* HDF5 knows no narrower ones */
+    const weft_status status = check_open(writer, name);
+    if (status != WEFT_OK) return status;
+    for (int64_t i = 0; i < n; i++)
+        if (strlen(strings[i]) > width) width = strlen(strings[i]);
+    char *const block = weft_alloc((size_t)n, width);
+    if (!block) return stick(writer, WEFT_ERR_MEMORY);
+    for (int64_t i = 0; i < n; i++)
+        memcpy(block + (size_t)i * width, strings[i], strlen(strings[i]));
+    const weft_status written = write_array(writer, name, WEFT_STORE_STRING, width, 1, &n, block);
+    weft_free(block);
+    return written;
 }
 
 weft_status weft_store_write_int(weft_store_writer *writer, const char *name, int64_t value)

@@ -22,6 +22,7 @@ typedef enum weft_store_type {
     WEFT_STORE_I32,
     WEFT_STORE_I64,
     WEFT_STORE_U8,
+    WEFT_STORE_STRING, /* UTF-8, all elements of one width, filled up with zero bytes */
     WEFT_STORE_TYPES
 } weft_store_type;
 #ifdef WEFT_F64
@@ -42,6 +43,7 @@ typedef struct weft_store_entry {
     int rank; /* 0 is a single value */
     int64_t dim[WEFT_MAX_RANK];
     int64_t size; /* elements */
+    size_t width; /* bytes of an element */
     size_t n_bytes;
     weft_store_hash hash;
     uint64_t xxh3;    /* of the values' bytes (XXH3-64) */
@@ -73,7 +75,8 @@ const weft_store_entry *weft_store_at(const weft_store *store, int index);
 /** NULL when there is none of that name. */
 const weft_store_entry *weft_store_find(const weft_store *store, const char *name);
 
-/** Copy one array to `out`, which has room for its dim[0] * ... * dim[rank-1] values of type `as`.
+/** Copy one array to `out`, which has room for its dim[0] * ... * dim[rank-1] values of type `as`
+ *  (strings: of the entry's width).
  *  Errors: no such name, another shape (WEFT_ERR_SHAPE), another type than `as` (a real is
  *  converted, rounding to nearest; a finite double beyond float is WEFT_ERR_RANGE). */
 weft_status weft_store_read(const weft_store *store, const char *name, weft_store_type as, int rank,
@@ -105,6 +108,9 @@ weft_status weft_store_write(weft_store_writer *writer, const char *name, weft_s
 weft_status weft_store_write_int(weft_store_writer *writer, const char *name, int64_t value);
 weft_status weft_store_write_double(weft_store_writer *writer, const char *name, double value);
 weft_status weft_store_write_text(weft_store_writer *writer, const char *name, const char *text);
+/** n strings, [n]: programs that read HDF5 show them as text. */
+weft_status weft_store_write_strings(weft_store_writer *writer, const char *name, int64_t n,
+                                     const char *const strings[]);
 /** Put the file in place: all of it, or the old one stays. Same writes, same bytes. A writer can be
  *  saved once. */
 weft_status weft_store_save(weft_store_writer *writer, const char *path) WEFT_MUST_CHECK;

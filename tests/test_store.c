@@ -304,6 +304,13 @@ static void strings(hid_t f)
     H5Tset_size(type, H5T_VARIABLE);
     add(f, "x", type, 1, 4, H5P_DEFAULT);
 }
+static void wide_strings(hid_t f)
+{
+    const hid_t type = H5Tcopy(H5T_C_S1), plist = H5Pcreate(H5P_DATASET_CREATE);
+    H5Tset_size(type, (size_t)1 << 20);
+    H5Pset_alloc_time(plist, H5D_ALLOC_TIME_LATE);
+    add(f, "x", type, 1, (hsize_t)1 << 40, plist);
+}
 static void named_type(hid_t f)
 {
     H5Tcommit2(f, "x", H5Tcopy(H5T_IEEE_F32LE), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
@@ -375,6 +382,7 @@ static const struct {
     { "big-endian", big_endian, "x: is not of type", true },
     { "16 bits", half_type, "x: is not of type", true },
     { "variable strings", strings, "x: is not of type", true },
+    { "strings beyond the file", wide_strings, "x: its shape needs", true },
     { "committed type", named_type, "x: is neither an array nor a group", true },
     { "no hash", no_hash, "x: has no hash", false },
     { "wrong hash", wrong_hash, "x: its values are damaged", true },

@@ -3,7 +3,6 @@
 #include "train/text_buffer_internal.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 weft_status weft_text_reserve(weft_text_buffer *buffer, size_t bytes)
@@ -22,12 +21,12 @@ weft_status weft_text_reserve(weft_text_buffer *buffer, size_t bytes)
     return WEFT_OK;
 }
 
-weft_status weft_text_append(weft_text_buffer *buffer, const char *fmt, ...)
+weft_status weft_text_append_list(weft_text_buffer *buffer, const char *fmt, va_list args)
 {
-    va_list args;
-    va_start(args, fmt);
-    const int n = vsnprintf(NULL, 0, fmt, args);
-    va_end(args);
+    va_list measured;
+    va_copy(measured, args);
+    const int n = vsnprintf(NULL, 0, fmt, measured);
+    va_end(measured);
     assert(n >= 0);
     size_t n_bytes;
     if (!weft_add_bytes(buffer->n_bytes, (size_t)n, &n_bytes)) {
@@ -35,11 +34,18 @@ weft_status weft_text_append(weft_text_buffer *buffer, const char *fmt, ...)
     }
     const weft_status status = weft_text_reserve(buffer, n_bytes);
     if (status != WEFT_OK) return status;
-    va_start(args, fmt);
     vsnprintf(buffer->text + buffer->n_bytes, (size_t)n + 1, fmt, args);
-    va_end(args);
     buffer->n_bytes = n_bytes;
     return WEFT_OK;
+}
+
+weft_status weft_text_append(weft_text_buffer *buffer, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    const weft_status status = weft_text_append_list(buffer, fmt, args);
+    va_end(args);
+    return status;
 }
 
 void weft_text_release(weft_text_buffer *buffer)

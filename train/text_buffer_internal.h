@@ -4,6 +4,8 @@
 
 #include "core/core.h"
 
+#include <stdarg.h>
+
 /* n_bytes used, always ended by a zero byte once reserved. */
 typedef struct weft_text_buffer {
     char *text;
@@ -15,6 +17,8 @@ weft_status weft_text_reserve(weft_text_buffer *buffer, size_t bytes) WEFT_MUST_
 /* Add at the end, printf format. After an error nothing is added. */
 weft_status weft_text_append(weft_text_buffer *buffer, const char *fmt, ...)
     WEFT_PRINTF(2, 3) WEFT_MUST_CHECK;
+weft_status weft_text_append_list(weft_text_buffer *buffer, const char *fmt, va_list args)
+    WEFT_PRINTF(2, 0) WEFT_MUST_CHECK;
 void weft_text_release(weft_text_buffer *buffer);
 
 #endif

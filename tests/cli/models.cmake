@@ -86,6 +86,33 @@ expect(CODE 0 OUT_HAS "^the ...." ARGS generate --model text_model --prompt "the
 expect(CODE 0 OUT "the \n" ARGS generate --model text_model --prompt "the " --tokens 0)
 expect(CODE 0 OUT_HAS "..." ARGS generate --model text_model --temperature 0 --top-k 3)
 
+# ---- attention maps: a file of all, a picture of some
+expect(CODE 0 STDIN ${WORK}/source OUT_HAS "..." ARGS translate --model pairs --attention maps.h5 --beam 2)
+expect(CODE 2 ARGS inspect maps.h5 ERR_HAS "no part of a checkpoint")
+expect(CODE 0 STDIN ${WORK}/source OUT_HAS "..." ARGS translate --model pairs --attention maps.svg --stream
+       --attention-layer 0 --attention-head 1 --attention-kind encoder)
+file(READ ${WORK}/maps.svg svg)
+string(REGEX MATCHALL "encoder layer 0 head 1</text>" panels "${svg}")
+list(LENGTH panels n_panels)
+if(NOT n_panels EQUAL 3 OR NOT svg MATCHES "^<svg xmlns=.*</svg>\n$" OR svg MATCHES "head 0")
+  message(SEND_ERROR "weft translate --attention maps.svg: ${n_panels} panels for three sentences")
+endif()
+expect(CODE 0 OUT_HAS "^the ...." ARGS generate --model text_model --prompt "the " --attention text.svg
+       --tokens 5)
+expect(CODE 0 OUT_HAS "^the ...." ARGS generate --model text_model --prompt "the " --attention text.h5)
+file(READ ${WORK}/text.svg svg)
+if(NOT svg MATCHES "decoder layer 0 head 0" OR NOT svg MATCHES "␣")
+  message(SEND_ERROR "weft generate --attention text.svg shows no map of the decoder")
+endif()
+expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --attention maps.png
+       ERR "weft translate: --attention maps.png: the file must end in .h5 or .svg\n")
+expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --attention maps.h5 --attention-layer 1
+       ERR "weft translate: there is no layer 1: the model's go from 0 to 0\n")
+expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --model pairs --attention maps.h5
+       ERR "weft translate: --attention shows one model, not several together\n")
+expect(CODE 2 ARGS translate --model pairs --attention none.svg
+       ERR "weft translate: none.svg: there is no sentence to show\n")
+
 # ---- inspect
 expect(CODE 0 ARGS inspect pairs
        OUT_HAS "^pairs/best.h5\n  format  *1\n.*update  *3\n.*target_vocab  *29 tokens .chars.\n.*src_embed.weight  *.29, 32.  *928\n.*parameters in [0-9]+ arrays of float32\n\nconfiguration\n.*d_model = 32\n")
