@@ -83,6 +83,19 @@ typedef struct weft_attention_spec {
     weft_var q_rows; /* row keys of the queries */
 } weft_attention_spec;
 
+/* What a recurrent layer computes from its input and its last state; sigma is the logistic function. */
+typedef enum weft_cell {
+    WEFT_CELL_TANH,      /* Elman 1990: h = tanh(x + U h) */
+    WEFT_CELL_LSTM,      /* Hochreiter & Schmidhuber 1997, with forget gate (Gers et al. 2000) */
+    WEFT_CELL_GRU,       /* r gates what the product U h gave, as PyTorch's nn.GRU and cuDNN */
+    WEFT_CELL_GRU_BEFORE /* r gates h before the product: Cho et al. 2014 */
+} weft_cell;
+typedef struct weft_recurrent_spec {
+    weft_cell cell;
+    weft_var offsets; /* int32 [B+1] */
+    weft_var state;   /* [B, S] before each sentence's first token; WEFT_NIL: zeros */
+} weft_recurrent_spec;
+
 typedef struct weft_cross_entropy_spec {
     double smoothing; /* eps in [0, 1): target (1 - eps) + eps/V, others eps/V */
     int32_t ignore;   /* rows with this target count 0 where `has_ignore` */

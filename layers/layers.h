@@ -91,6 +91,29 @@ weft_var weft_attention_layer_cross(const weft_attention_layer *layer, weft_tape
 weft_var weft_attention_layer_step(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
                                    const weft_packed *packed, weft_var *past, weft_var offsets);
 
+/* ---- recurrent layers (recurrent.c): tanh, LSTM, GRU, from left to right --------------------------- */
+
+typedef struct weft_recurrent_layer {
+    weft_param weight_ih,
+        weight_hh;               /* PREFIX.weight_ih_l0 [P D, C], PREFIX.weight_hh_l0 [P D, D] */
+    weft_param bias_ih, bias_hh; /* PREFIX.bias_ih_l0, PREFIX.bias_hh_l0 [P D] */
+    int64_t D;                   /* of the state; P parts of it: tanh 1, LSTM 4, GRU 3 */
+    weft_cell cell;
+} weft_recurrent_layer;
+/** From x [N, C] to states [N, D], parameters named as those of PyTorch's nn.RNN, nn.LSTM and nn.GRU.
+ *  Weights are uniform in +-1/sqrt(D), as there; biases are 0, but 1 for an LSTM's forget gate, which so
+ *  begins by remembering (Gers et al. 2000; Jozefowicz et al. 2015). */
+weft_status weft_recurrent_layer_init(weft_recurrent_layer *layer, weft_params *params,
+                                      const char *prefix, int64_t C, int64_t D,
+                                      weft_cell cell) WEFT_MUST_CHECK;
+/** The states h [N, D] of packed sentences x [N, C]. */
+weft_var weft_recurrent_layer_apply(const weft_recurrent_layer *layer, weft_tape *tape, weft_var x,
+                                    const weft_packed *packed);
+/** The states [B, D] after one further token a sentence, x [B, C]. *past: [B, 1, S] the whole state
+ *  (h; of an LSTM h and c), WEFT_NIL before the first token; then that after it. */
+weft_var weft_recurrent_layer_step(const weft_recurrent_layer *layer, weft_tape *tape, weft_var x,
+                                   const weft_packed *packed, weft_var *past);
+
 /* ---- encoder and decoder layers (encoder.c, decoder.c) ------------------------------------------- */
 
 /* What all layers of a model share. */

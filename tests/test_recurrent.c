@@ -1,0 +1,265 @@
+/* test_recurrent.c - recurrent layers: equal to PyTorch, to themselves step by step, and to nothing
+ * but their own sentence. */
+#include "check_main.h"
+
+#include "data/data.h"
+#include "layers/layers.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { N_CELLS = 4, C = 6, D = 5, B = 4, N = 13 };
+static const int32_t offsets[B + 1] = { 0, 4, 4, 5, 13 }; /* the second sentence is empty */
+static const weft_cell cells[N_CELLS] = { WEFT_CELL_TANH, WEFT_CELL_LSTM, WEFT_CELL_GRU,
+                                          WEFT_CELL_GRU_BEFORE };
+
+typedef struct fixture {
+    weft_params *params;
+    weft_tape *tape;
+    weft_recurrent_layer layer;
+    weft_real x[N * C];
+} fixture;
+
+static fixture fixture_new(weft_cell cell)
+{
+    fixture f = { .params = weft_params_new(3), .tape = weft_tape_new(WEFT_RETAIN) };
+    ck_assert_int_eq(weft_recurrent_layer_init(&f.layer, f.params, "cell", C, D, cell), WEFT_OK);
+    for (int i = 0; i < weft_params_count(f.params); i++) { /* no bias is 0 */
+        const weft_tensor p = weft_params_value(f.params, i);
+        for (int64_t k = 0; k < weft_size(&p); k++)
+            p.real[k] = (weft_real)(0.8 * sin((double)(i * 100 + k)));
+    }
+    for (int k = 0; k < N * C; k++) f.x[k] = (weft_real)cos(1.7 * k);
+    return f;
+}
+
+static void fixture_free(fixture *f)
+{
+    weft_tape_free(f->tape);
+    weft_params_free(f->params);
+}
+
+static weft_packed pack(weft_tape *tape, int64_t n_sentences, const int32_t *at)
+{
+    return (weft_packed){ .B = n_sentences,
+                          .N = at[n_sentences],
+                          .offsets = weft_constant_int(tape, WEFT_DIMS(n_sentences + 1), at) };
+}
+
+/* All of the batch at once, into y [N, D] and dx [N, C]; gradients of parameters in f->params. */
+static void run_batch(fixture *f, weft_real *y, weft_real *dx)
+{
+    weft_tape_reset(f->tape);
+    weft_params_zero_gradients(f->params);
+    const weft_var x = weft_leaf(f->tape, WEFT_DIMS(N, C), f->x);
+    const weft_packed packed = pack(f->tape, B, offsets);
+    const weft_var h = weft_recurrent_layer_apply(&f->layer, f->tape, x, &packed);
+    const weft_var loss = weft_sum(f->tape, weft_mul(f->tape, h, h), WEFT_ALL, false);
+    ck_assert_msg(weft_backward(f->tape, loss, NULL) == WEFT_OK, "%s", weft_message());
+    const weft_tensor value = weft_value(f->tape, h), gradient = weft_gradient(f->tape, x);
+    for (int64_t r = 0; r < N; r++) {
+        memcpy(y + r * D, value.real + r * value.ld, D * sizeof *y);
+        memcpy(dx + r * C, gradient.real + r * gradient.ld, C * sizeof *dx);
+    }
+}
+
+/* ---- PyTorch ----------------------------------------------------------------------------------- */
+
+static weft_store *store;
+
+static void *read_new(const char *group, const char *name, weft_store_type type, int64_t dim[2])
+{
+    char path[256];
+    void *values;
+    snprintf(path, sizeof path, "%s/%s", group, name);
+    const weft_store_entry *e = weft_store_find(store, path);
+    ck_assert_msg(e != NULL, "the golden file has no %s", path);
+    for (int i = 0; i < 2; i++) dim[i] = i < e->rank ? e->dim[i] : 1;
+    ck_assert_msg(weft_store_read_new(store, path, type, NULL, &values) == WEFT_OK, "%s",
+                  weft_message());
+    return values;
+}
+
+static void expect(weft_tensor x, const char *group, const char *name)
+{
+    const double tolerance = sizeof(weft_real) == sizeof(double) ? 1e-10 : 2e-5;
+    int64_t dim[2];
+    double *want = read_new(group, name, WEFT_STORE_F64, dim);
+    const int64_t cols = weft_cols(&x);
+    ck_assert_int_eq(weft_size(&x), dim[0] * dim[1]);
+    for (int64_t k = 0; k < weft_size(&x); k++) {
+        const double got = (double)x.real[k / cols * x.ld + k % cols];
+        ck_assert_msg(fabs(got - want[k]) <= tolerance * fmax(1, fabs(want[k])),
+                      "%s/%s[%lld] is %g, not %g", group, name, (long long)k, got, want[k]);
+    }
+    weft_free(want);
+}
+
+static void each_param(weft_params *params, const char *group, bool gradients)
+{
+    for (int i = 0; i < weft_params_count(params); i++) {
+        char name[64];
+        int64_t dim[2];
+        snprintf(name, sizeof name, "%s/%s", gradients ? "dparam" : "param",
+                 weft_params_name(params, i));
+        if (gradients) {
+            expect(weft_params_gradient(params, i), group, name);
+            continue;
+        }
+        weft_real *values = read_new(group, name, WEFT_STORE_REAL, dim);
+        const weft_tensor p = weft_params_value(params, i);
+        ck_assert_int_eq(weft_size(&p), dim[0] * dim[1]);
+        memcpy(p.real, values, (size_t)weft_size(&p) * sizeof *values);
+        weft_free(values);
+    }
+    weft_params_changed(params);
+}
+
+START_TEST(layers_equal_pytorch)
+{
+    static const char *const names[] = { "rnn", "lstm", "gru" };
+    const char *group = names[_i];
+    int64_t shape[2], n_offsets[2];
+    ck_assert_msg(weft_store_open(WEFT_SOURCE_DIR "/tests/golden/recurrent.h5", WEFT_STORE_UNHASHED,
+                                  &store) == WEFT_OK,
+                  "%s", weft_message());
+    weft_real *values = read_new(group, "input/x", WEFT_STORE_REAL, shape);
+    int32_t *at = read_new(group, "input/offsets", WEFT_STORE_I32, n_offsets);
+    weft_params *params = weft_params_new(1);
+    weft_tape *tape = weft_tape_new(WEFT_RETAIN);
+    weft_recurrent_layer layer;
+    ck_assert_int_eq(weft_recurrent_layer_init(&layer, params, "", shape[1], 5, cells[_i]),
+                     WEFT_OK);
+    each_param(params, group, false);
+    const weft_var x = weft_leaf(tape, 2, shape, values);
+    const weft_packed packed = pack(tape, n_offsets[0] - 1, at);
+    const weft_var y = weft_recurrent_layer_apply(&layer, tape, x, &packed);
+    expect(weft_value(tape, y), group, "output/y");
+    weft_real *dy = read_new(group, "doutput/y", WEFT_STORE_REAL, shape);
+    ck_assert_msg(weft_backward(tape, y, dy) == WEFT_OK, "%s", weft_message());
+    expect(weft_gradient(tape, x), group, "dinput/x");
+    each_param(params, group, true);
+    weft_free(values);
+    weft_free(at);
+    weft_free(dy);
+    weft_tape_free(tape);
+    weft_params_free(params);
+    weft_store_free(store);
+}
+END_TEST
+
+/* ---- by itself ---------------------------------------------------------------------------------- */
+
+START_TEST(parameters_are_counted_and_the_forget_gate_is_open)
+{
+    static const int parts[] = { 1, 4, 3, 3 };
+    for (int i = 0; i < N_CELLS; i++) {
+        weft_params *params = weft_params_new(1);
+        weft_recurrent_layer layer;
+        ck_assert_int_eq(weft_recurrent_layer_init(&layer, params, "x", C, D, cells[i]), WEFT_OK);
+        ck_assert_int_eq(weft_params_size(params), parts[i] * (D * D + D * C + 2 * D));
+        const weft_real *bias =
+            weft_params_value(params, weft_params_find(params, "x.bias_ih_l0")).real;
+        for (int k = 0; k < parts[i] * D; k++)
+            ck_assert(bias[k] == (cells[i] == WEFT_CELL_LSTM && k / D == 1 ? 1 : 0));
+        weft_params_free(params);
+    }
+}
+END_TEST
+
+START_TEST(a_step_has_the_bits_of_the_whole)
+{
+    fixture f = fixture_new(cells[_i]);
+    weft_real y[N * D], dx[N * C];
+    run_batch(&f, y, dx);
+    static const int32_t one[] = { 0, 1 };
+    for (int b = 0; b < B; b++) {
+        weft_real past[2 * D];
+        int64_t S = 0;
+        for (int32_t n = offsets[b]; n < offsets[b + 1]; n++) {
+            weft_tape_reset(f.tape);
+            const weft_packed packed = pack(f.tape, 1, one);
+            weft_var state = S == 0 ? WEFT_NIL : weft_constant(f.tape, WEFT_DIMS(1, 1, S), past);
+            const weft_var x = weft_constant(f.tape, WEFT_DIMS(1, C), f.x + n * C);
+            const weft_var h = weft_recurrent_layer_step(&f.layer, f.tape, x, &packed, &state);
+            ck_assert_msg(weft_tape_status(f.tape) == WEFT_OK, "%s", weft_tape_message(f.tape));
+            ck_assert(memcmp(weft_value(f.tape, h).real, y + n * D, D * sizeof *y) == 0);
+            S = weft_shape(f.tape, state).dim[2];
+            memcpy(past, weft_value(f.tape, state).real, (size_t)S * sizeof *past);
+        }
+    }
+    fixture_free(&f);
+}
+END_TEST
+
+/* Another sentence, changed, leaves the bits of these: what is before a sentence does not reach it. */
+START_TEST(sentences_do_not_see_one_another)
+{
+    fixture f = fixture_new(cells[_i]);
+    weft_real y[2][N * D], dx[2][N * C];
+    run_batch(&f, y[0], dx[0]);
+    for (int k = 0; k < C; k++) f.x[2 * C + k] += 1; /* the third token of the first sentence */
+    run_batch(&f, y[1], dx[1]);
+    ck_assert(memcmp(y[0], y[1], 2 * D * sizeof(weft_real)) == 0);
+    ck_assert(memcmp(y[0] + 2 * D, y[1] + 2 * D, D * sizeof(weft_real)) != 0);
+    ck_assert(memcmp(y[0] + 4 * D, y[1] + 4 * D, (N - 4) * D * sizeof(weft_real)) == 0);
+    ck_assert(memcmp(dx[0] + 4 * C, dx[1] + 4 * C, (N - 4) * C * sizeof(weft_real)) == 0);
+    ck_assert(memcmp(dx[0], dx[1], C * sizeof(weft_real)) != 0); /* through time, backward */
+    fixture_free(&f);
+}
+END_TEST
+
+START_TEST(threads_do_not_change_a_bit)
+{
+    weft_real y[2][N * D], dx[2][N * C];
+    static weft_real gradients[2][1000];
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(weft_threads_set(i == 0 ? 1 : 3), WEFT_OK);
+        weft_team_work(1);
+        fixture f = fixture_new(cells[_i]);
+        run_batch(&f, y[i], dx[i]);
+        const int64_t n = weft_params_block_size(f.params);
+        ck_assert_int_le(n, 1000);
+        memcpy(gradients[i], weft_params_gradients(f.params), (size_t)n * sizeof(weft_real));
+        if (i == 1) ck_assert_int_eq(weft_team_largest(), 3);
+        fixture_free(&f);
+    }
+    ck_assert(memcmp(y[0], y[1], sizeof y[0]) == 0);
+    ck_assert(memcmp(dx[0], dx[1], sizeof dx[0]) == 0);
+    ck_assert(memcmp(gradients[0], gradients[1], sizeof gradients[0]) == 0);
+}
+END_TEST
+
+START_TEST(mistakes_get_a_sentence)
+{
+    weft_params *params = weft_params_new(1);
+    weft_recurrent_layer layer;
+    ck_assert_int_eq(weft_recurrent_layer_init(&layer, params, "a", 0, D, WEFT_CELL_LSTM),
+                     WEFT_ERR_RANGE);
+    ck_assert_str_eq(weft_message(), "a: a recurrent layer from 0 to 5, cell 1");
+    ck_assert_int_eq(weft_recurrent_layer_init(&layer, params, "a", C, D, (weft_cell)7),
+                     WEFT_ERR_RANGE);
+    ck_assert_int_eq(
+        weft_recurrent_layer_init(&layer, params, "a", C, INT64_MAX / 2, WEFT_CELL_LSTM),
+        WEFT_ERR_OVERFLOW);
+    weft_params_free(params);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("recurrent");
+    TCase *golden = tcase_create("golden");
+    tcase_add_loop_test(golden, layers_equal_pytorch, 0, 3);
+    suite_add_tcase(suite, golden);
+    TCase *layers = tcase_create("layers");
+    tcase_add_test(layers, parameters_are_counted_and_the_forget_gate_is_open);
+    tcase_add_loop_test(layers, a_step_has_the_bits_of_the_whole, 0, N_CELLS);
+    tcase_add_loop_test(layers, sentences_do_not_see_one_another, 0, N_CELLS);
+    tcase_add_test(layers, mistakes_get_a_sentence);
+    suite_add_tcase(suite, layers);
+    TCase *threads = tcase_create("threads");
+    tcase_add_loop_test(threads, threads_do_not_change_a_bit, 0, N_CELLS);
+    suite_add_tcase(suite, threads);
+    return run_suite(suite);
+}
