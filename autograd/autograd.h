@@ -59,6 +59,10 @@ void weft_params_free(weft_params *params); /* NULL is allowed */
 /** Add and initialise one. Names are unique; PyTorch's, dots included. Blocks never move. */
 weft_status weft_params_add(weft_params *params, const char *name, int rank, const int64_t dim[],
                             weft_init init, weft_param *out) WEFT_MUST_CHECK;
+/** Draw rows [from, to) anew, as a matrix of their own. WEFT_ERR_RANGE: there are no such rows, or
+ *  they do not divide into the blocks. */
+weft_status weft_params_init_rows(weft_param param, int64_t from, int64_t to,
+                                  weft_init init) WEFT_MUST_CHECK;
 int weft_params_count(const weft_params *params);
 int64_t weft_params_size(const weft_params *params); /* elements of all, without padding */
 const char *weft_params_name(const weft_params *params, int index);

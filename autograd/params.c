@@ -52,17 +52,18 @@ void weft_params_free(weft_params *params)
     weft_free(params);
 }
 
-/* Rows of C values in `blocks` equal blocks; fan_out and fan_in are those of one block. */
-static void initialise(const weft_params *params, const entry *e, weft_init init, weft_real *x)
+/* Rows [from, to) of C values in `blocks` equal blocks; fan_out and fan_in are those of one block. */
+static void initialise(const weft_params *params, const entry *e, int64_t from, int64_t to,
+                       weft_init init, weft_real *x)
 {
-    const int64_t R = weft_rows(&e->shape), C = weft_cols(&e->shape);
+    const int64_t C = weft_cols(&e->shape);
     const double scale = init.scale == 0 ? 1 : init.scale;
-    const int64_t fan_out = R / (init.blocks > 0 ? init.blocks : 1);
+    const int64_t fan_out = (to - from) / (init.blocks > 0 ? init.blocks : 1);
     const double bound = init.kind == WEFT_INIT_XAVIER_UNIFORM
                              ? scale * sqrt(6.0 / (double)(C + (fan_out ? fan_out : 1)))
                              : scale;
     const uint64_t key = weft_random_key(params->seed, 0, XXH3_64bits(e->name, strlen(e->name)));
-    for (int64_t r = 0; r < R; r++) {
+    for (int64_t r = from; r < to; r++) {
         for (int64_t c = 0; c < C; c++) {
             double value = 0;
             switch (init.kind) {
@@ -121,7 +122,7 @@ weft_status weft_params_add(weft_params *params, const char *name, int rank, con
     assert(at == at_gradient);
     e.offset = (int64_t)(at / sizeof(weft_real));
     weft_real *x = weft_arena_at(params->values, at);
-    if (x) initialise(params, &e, init, x);
+    if (x) initialise(params, &e, 0, weft_rows(&e.shape), init, x);
     params->entries[params->n] = e;
     params->size += weft_size(&e.shape);
     params->version++;
@@ -131,6 +132,20 @@ weft_status weft_params_add(weft_params *params, const char *name, int rank, con
 no_memory:
     weft_free(e.name);
     return weft_error_prefix(status, "parameter %s: ", name);
+}
+
+weft_status weft_params_init_rows(weft_param param, int64_t from, int64_t to, weft_init init)
+{
+    const entry *e = &param.params->entries[param.index];
+    const int blocks = init.blocks > 0 ? init.blocks : 1;
+    if (from < 0 || from >= to || to > weft_rows(&e->shape) || (to - from) % blocks != 0)
+        return weft_error(WEFT_ERR_RANGE, "parameter %s: rows %lld to %lld of %lld in %d blocks",
+                          e->name, (long long)from, (long long)to, (long long)weft_rows(&e->shape),
+                          blocks);
+    weft_real *x = weft_params_value(param.params, param.index).real;
+    if (x) initialise(param.params, e, from, to, init, x);
+    param.params->version++;
+    return WEFT_OK;
 }
 
 int weft_params_count(const weft_params *params) { return params->n; }

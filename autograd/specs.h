@@ -96,6 +96,22 @@ typedef struct weft_recurrent_spec {
     weft_var state;   /* [B, S] before each sentence's first token; WEFT_NIL: zeros */
 } weft_recurrent_spec;
 
+/* Scalings of rotary positions beyond the length of the training: see weft_sinusoid. */
+typedef enum weft_position_scaling {
+    WEFT_UNSCALED,
+    WEFT_SCALE_LINEAR,  /* position interpolation */
+    WEFT_SCALE_NTK,     /* a larger base */
+    WEFT_SCALE_DYNAMIC, /* a base that grows with the sentence */
+    WEFT_SCALE_YARN     /* linear for slow pairs alone */
+} weft_position_scaling;
+typedef struct weft_sinusoid_spec {
+    bool halves; /* sines, then cosines: tensor2tensor, fairseq */
+    double base; /* 0 means 10000 */
+    weft_position_scaling scaling;
+    double factor;  /* s >= 1; 0 means 1 */
+    int64_t length; /* dynamic and YaRN: positions of the training */
+} weft_sinusoid_spec;
+
 typedef struct weft_cross_entropy_spec {
     double smoothing; /* eps in [0, 1): target (1 - eps) + eps/V, others eps/V */
     int32_t ignore;   /* rows with this target count 0 where `has_ignore` */

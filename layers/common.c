@@ -43,6 +43,9 @@ weft_status weft_layer_config_check(const weft_layer_config *config, const char 
     if (config->D % config->heads != 0)
         return weft_error(WEFT_ERR_SHAPE, "%s: D = %lld does not divide into %d heads", what,
                           (long long)config->D, config->heads);
+    if (config->kv_heads < 0 || (config->kv_heads > 0 && config->heads % config->kv_heads != 0))
+        return weft_error(WEFT_ERR_SHAPE, "%s: %d heads do not divide among %d of keys and values",
+                          what, config->heads, config->kv_heads);
     const double p[] = { config->dropout, config->attention_dropout, config->activation_dropout };
     for (int i = 0; i < 3; i++)
         if (!(p[i] >= 0 && p[i] < 1))

@@ -8,8 +8,6 @@ weft_status weft_decoder_layer_init(weft_decoder_layer *layer, weft_params *para
     weft_status status = weft_layer_config_check(config, prefix);
     if (status != WEFT_OK) return status;
     *layer = (weft_decoder_layer){ .config = *config };
-    weft_init in_init = config->init;
-    in_init.blocks = config->init_stacked ? 1 : 3;
     static const char *const name[] = { "self_attn", "multihead_attn", "linear1", "linear2",
                                         "norm1",     "norm2",          "norm3" };
     enum { SELF, CROSS, LINEAR1, LINEAR2, NORM1, NORM2, NORM3, N_NAMES };
@@ -18,10 +16,9 @@ weft_status weft_decoder_layer_init(weft_decoder_layer *layer, weft_params *para
         if ((status = weft_join_name(full[i], prefix, name[i])) != WEFT_OK) return status;
 
     const int64_t D = config->D, F = config->F;
-    if ((status = weft_attention_layer_init(&layer->self_attn, params, full[SELF], D, config->heads,
-                                            config->attention_dropout, in_init)) != WEFT_OK ||
-        (status = weft_attention_layer_init(&layer->multihead_attn, params, full[CROSS], D,
-                                            config->heads, config->attention_dropout, in_init)) !=
+    if ((status = weft_attention_layer_init(&layer->self_attn, params, full[SELF], config)) !=
+            WEFT_OK ||
+        (status = weft_attention_layer_init(&layer->multihead_attn, params, full[CROSS], config)) !=
             WEFT_OK ||
         (status = weft_linear_layer_init(&layer->linear1, params, full[LINEAR1], D, F, true,
                                          config->init)) != WEFT_OK ||

@@ -12,8 +12,6 @@ weft_status weft_encoder_layer_init(weft_encoder_layer *layer, weft_params *para
     weft_status status = weft_layer_config_check(config, prefix);
     if (status != WEFT_OK) return status;
     *layer = (weft_encoder_layer){ .config = *config };
-    weft_init in_init = config->init;
-    in_init.blocks = config->init_stacked ? 1 : 3;
     char self_attn[WEFT_NAME_BYTES], linear1[WEFT_NAME_BYTES], linear2[WEFT_NAME_BYTES],
         norm1[WEFT_NAME_BYTES], norm2[WEFT_NAME_BYTES];
     if ((status = weft_join_name(self_attn, prefix, "self_attn")) != WEFT_OK ||
@@ -23,8 +21,8 @@ weft_status weft_encoder_layer_init(weft_encoder_layer *layer, weft_params *para
         (status = weft_join_name(norm2, prefix, "norm2")) != WEFT_OK)
         return status;
     const int64_t D = config->D, F = config->F;
-    if ((status = weft_attention_layer_init(&layer->self_attn, params, self_attn, D, config->heads,
-                                            config->attention_dropout, in_init)) != WEFT_OK ||
+    if ((status = weft_attention_layer_init(&layer->self_attn, params, self_attn, config)) !=
+            WEFT_OK ||
         (status = weft_linear_layer_init(&layer->linear1, params, linear1, D, F, true,
                                          config->init)) != WEFT_OK ||
         (status = weft_linear_layer_init(&layer->linear2, params, linear2, F, D, true,

@@ -14,6 +14,8 @@
 typedef struct weft_packed {
     int64_t B, N;
     weft_var ids, offsets, rows; /* int32 */
+    weft_var angles;             /* rotary positions: [N, K], see weft_rotary; WEFT_NIL: none */
+    weft_var past_angles; /* a step whose keys are kept as they are: of all tokens, [B (t+1), K] */
 } weft_packed;
 weft_packed weft_packed_of(weft_tape *tape, const weft_tokens *tokens);
 
@@ -48,46 +50,76 @@ weft_var weft_norm_layer_apply_residual(const weft_norm_layer *layer, weft_tape 
 typedef enum weft_position_kind {
     WEFT_POSITION_SINUSOIDAL, /* PE(p, 2i) = sin(p / 10000^(2i/D)), PE(p, 2i+1) = cos(same): Vaswani
                                  et al. 2017, section 3.5 */
-    WEFT_POSITION_LEARNED     /* a table [max_positions, D]; a position beyond it is an error */
+    WEFT_POSITION_SINUSOIDAL_HALF, /* all sines, then all cosines, as tensor2tensor and fairseq */
+    WEFT_POSITION_LEARNED, /* a table [max_positions, D]; a position beyond it is an error */
+    WEFT_POSITION_ROTARY,  /* self-attention turns queries and keys: Su et al. 2021 */
+    WEFT_POSITION_NONE
 } weft_position_kind;
-typedef struct weft_position_layer {
+typedef struct weft_position_config {
     weft_position_kind kind;
-    int64_t D;
+    int64_t width;                  /* D; rotary: that of a head, even */
+    int64_t max_positions;          /* learned */
+    weft_sinusoid_spec frequencies; /* sinusoidal and rotary */
+} weft_position_config;
+typedef struct weft_position_layer {
+    weft_position_config config;
     weft_param table; /* learned: PREFIX.weight */
 } weft_position_layer;
 weft_status weft_position_layer_init(weft_position_layer *layer, weft_params *params,
-                                     const char *prefix, weft_position_kind kind, int64_t D,
-                                     int64_t max_positions) WEFT_MUST_CHECK;
-/** The encoding of each row's position, [N, D]: rows[n] = (sentence, position). */
-weft_var weft_position_layer_apply(const weft_position_layer *layer, weft_tape *tape,
-                                   const weft_packed *packed);
+                                     const char *prefix,
+                                     const weft_position_config *config) WEFT_MUST_CHECK;
+/** x [N, D] plus the encoding of each row's position (rows[n] = (sentence, position)); x itself where
+ *  positions are rotary or none. */
+weft_var weft_position_layer_add(const weft_position_layer *layer, weft_tape *tape, weft_var x,
+                                 const weft_packed *packed);
+/** Rotary: the angles [N, K] of rows [N, 2]. WEFT_NIL for the others. */
+weft_var weft_position_layer_angles(const weft_position_layer *layer, weft_tape *tape,
+                                    weft_var rows);
 
 /* ---- multi-head attention (attention.c), Vaswani et al. 2017, section 3.2.2 ---------------------- */
 
-typedef struct weft_attention_layer {
-    weft_param in_weight;  /* PREFIX.in_proj_weight [3D, D]: query, key and value stacked */
-    weft_param in_bias;    /* PREFIX.in_proj_bias [3D] */
-    weft_linear_layer out; /* PREFIX.out_proj [D, D] */
-    int64_t D;
+/* What all layers of a model share. */
+typedef struct weft_layer_config {
+    int64_t D, F;
     int heads;
+    int kv_heads; /* G, divides heads: grouped queries; 0: as many as heads */
+    bool pre_norm;
+    weft_norm_spec norm;
+    weft_activation activation;
+    double dropout, attention_dropout, activation_dropout;
+    weft_init init;     /* of matrices */
+    bool init_stacked;  /* in_proj as one [3D, D] matrix */
+    bool rotary_halves; /* rotary positions turn channels i and i + K/2, not 2i and 2i + 1 */
+} weft_layer_config;
+/** Columns of keys and values together: 2 G K. */
+int64_t weft_layer_kv_width(const weft_layer_config *config);
+
+typedef struct weft_attention_layer {
+    weft_param in_weight;  /* PREFIX.in_proj_weight [D + 2 G K, D]: query, key and value stacked */
+    weft_param in_bias;    /* PREFIX.in_proj_bias [D + 2 G K] */
+    weft_linear_layer out; /* PREFIX.out_proj [D, D] */
+    int64_t D, kv_width;   /* 2 G K */
+    int heads, kv_heads;
+    bool rotary_halves;
     double dropout; /* of the weights */
 } weft_attention_layer;
-/** init: of in_proj_weight; Xavier with 3 blocks is over each [D, D] as the paper, with 1 over
- *  [3D, D] as nn.Transformer. Of out_proj.weight too, as one block. */
+/** config->init: of in_proj_weight; Xavier is over each of the three matrices by itself, as the paper,
+ *  with init_stacked over all as one, as nn.Transformer. Of out_proj.weight too. */
 weft_status weft_attention_layer_init(weft_attention_layer *layer, weft_params *params,
-                                      const char *prefix, int64_t D, int heads, double dropout,
-                                      weft_init init) WEFT_MUST_CHECK;
+                                      const char *prefix,
+                                      const weft_layer_config *config) WEFT_MUST_CHECK;
 /** Self-attention of x [N, D]: one product gives q, k and v, which are read as its columns. */
 weft_var weft_attention_layer_self(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
                                    const weft_packed *packed, bool causal);
-/** Keys and values of the encoder's output [M, D], side by side: [M, 2D]. */
+/** Keys and values of the encoder's output [M, D], side by side: [M, 2 G K]. */
 weft_var weft_attention_layer_memory(const weft_attention_layer *layer, weft_tape *tape,
                                      weft_var memory);
-/** Attention of x [N, D] to keys and values [M, 2D] whose sentences begin at offsets [B+1]. */
+/** Attention of x [N, D] to keys and values [M, 2 G K] whose sentences begin at offsets [B+1]. */
 weft_var weft_attention_layer_cross(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
                                     const weft_packed *packed, weft_var kv, weft_var offsets);
 /** Self-attention of one further token a sentence, x [B, D], to all so far. *past: keys and values
- *  [B, t, 2D] of the t tokens before (WEFT_NIL for none), then of t + 1; offsets [B+1]: b (t + 1). */
+ *  [B, t, 2 G K] of the t tokens before (WEFT_NIL for none), then of t + 1; offsets [B+1]: b (t + 1).
+ *  Rotary keys are kept turned; with packed->past_angles as they are, and all are turned anew. */
 weft_var weft_attention_layer_step(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
                                    const weft_packed *packed, weft_var *past, weft_var offsets);
 
@@ -115,18 +147,6 @@ weft_var weft_recurrent_layer_step(const weft_recurrent_layer *layer, weft_tape 
                                    const weft_packed *packed, weft_var *past);
 
 /* ---- encoder and decoder layers (encoder.c, decoder.c) ------------------------------------------- */
-
-/* What all layers of a model share. */
-typedef struct weft_layer_config {
-    int64_t D, F;
-    int heads;
-    bool pre_norm;
-    weft_norm_spec norm;
-    weft_activation activation;
-    double dropout, attention_dropout, activation_dropout;
-    weft_init init;    /* of matrices */
-    bool init_stacked; /* in_proj as one [3D, D] matrix */
-} weft_layer_config;
 
 /* Self-attention and feed-forward, each with residual and norm: post-norm x = norm(x + f(x)) as the
  * paper, or pre-norm x = x + f(norm(x)). A causal one is a layer of a decoder-only model. */
@@ -181,8 +201,9 @@ typedef struct weft_transformer_config {
     bool final_norm;     /* encoder.norm, decoder.norm after the last layer, as nn.Transformer */
     bool no_embed_scale; /* embeddings without sqrt(D) */
     weft_position_kind position;
-    int64_t max_positions; /* learned positions */
-    double embedding_std;  /* 0 means D^-0.5 */
+    int64_t max_positions;          /* learned positions */
+    weft_sinusoid_spec frequencies; /* sinusoidal and rotary positions */
+    double embedding_std;           /* 0 means D^-0.5 */
     double label_smoothing;
 } weft_transformer_config;
 
@@ -208,12 +229,15 @@ weft_var weft_transformer_decode(const weft_transformer *model, weft_tape *tape,
 /* What the decoder keeps of the tokens it has read, layer by layer, so that the next one of each of
  * B sentences (all equally long so far) costs one row a sentence. */
 typedef struct weft_past {
-    weft_var self[WEFT_MAX_LAYERS]; /* keys and values of t tokens [B, t, 2D]; WEFT_NIL for t = 0 */
+    weft_var self[WEFT_MAX_LAYERS]; /* keys and values of t tokens [B, t, 2 G K]; WEFT_NIL: t = 0 */
     weft_var self_offsets;          /* int32 [B+1]: b (t + 1) */
-    weft_var memory[WEFT_MAX_LAYERS]; /* of the encoder's output [M, 2D]; unused without encoder */
+    weft_var self_rows; /* int32 [B (t+1), 2]: rows of all tokens, with dynamic rotary positions */
+    weft_var memory[WEFT_MAX_LAYERS]; /* of the encoder's output [M, 2 G K]; unused without one */
     weft_var memory_offsets;          /* int32 [S+1]: those of S sources */
     weft_var groups; /* int32 [S+1]: sentences groups[s] .. groups[s+1] - 1 translate source s */
 } weft_past;
+/** Are rotary angles those of the whole sentence, so that steps need past->self_rows? */
+bool weft_transformer_turns_later(const weft_transformer *model);
 /** Fill past->memory from the encoder's output. */
 void weft_transformer_memory(const weft_transformer *model, weft_tape *tape, weft_var memory,
                              weft_past *past);

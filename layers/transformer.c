@@ -82,17 +82,21 @@ weft_status weft_transformer_init(weft_transformer *model, weft_params *params,
     weft_status status = check(config);
     if (status != WEFT_OK) return status;
     *model = (weft_transformer){ .config = *config };
-    const int64_t D = config->layer.D;
+    const weft_layer_config *layer = &config->layer;
+    const weft_position_config position = {
+        .kind = config->position,
+        .width = config->position == WEFT_POSITION_ROTARY ? layer->D / layer->heads : layer->D,
+        .max_positions = config->max_positions,
+        .frequencies = config->frequencies,
+    };
     if ((status = init_embeddings(model, params)) != WEFT_OK) return status;
     if (!config->decoder_only) {
         if ((status = weft_position_layer_init(&model->src_position, params, "src_position",
-                                               config->position, D, config->max_positions)) !=
-                WEFT_OK ||
+                                               &position)) != WEFT_OK ||
             (status = init_stack(model, params, true)) != WEFT_OK)
             return status;
     }
-    status = weft_position_layer_init(&model->tgt_position, params, "tgt_position",
-                                      config->position, D, config->max_positions);
+    status = weft_position_layer_init(&model->tgt_position, params, "tgt_position", &position);
     return status == WEFT_OK ? init_stack(model, params, false) : status;
 }
 
@@ -103,9 +107,25 @@ static weft_var embed(const weft_transformer *model, weft_tape *tape, weft_param
     const weft_transformer_config *config = &model->config;
     const double scale = config->no_embed_scale ? 1 : sqrt((double)config->layer.D);
     const weft_var x = weft_embedding(tape, weft_use(tape, table), packed->ids, scale);
-    const weft_var sum = weft_add(tape, x, weft_position_layer_apply(position, tape, packed));
+    const weft_var sum = weft_position_layer_add(position, tape, x, packed);
     const double p = weft_training_dropout(tape, config->layer.dropout);
     return weft_dropout(tape, sum, &(weft_dropout_spec){ p, packed->rows });
+}
+
+static weft_packed source_of(const weft_transformer *model, weft_tape *tape,
+                             const weft_tokens *tokens)
+{
+    weft_packed packed = weft_packed_of(tape, tokens);
+    packed.angles = weft_position_layer_angles(&model->src_position, tape, packed.rows);
+    return packed;
+}
+
+static weft_packed target_of(const weft_transformer *model, weft_tape *tape,
+                             const weft_tokens *tokens)
+{
+    weft_packed packed = weft_packed_of(tape, tokens);
+    packed.angles = weft_position_layer_angles(&model->tgt_position, tape, packed.rows);
+    return packed;
 }
 
 static weft_var encode(const weft_transformer *model, weft_tape *tape, const weft_packed *source)
@@ -156,7 +176,7 @@ static weft_var decode(const weft_transformer *model, weft_tape *tape, const wef
 weft_var weft_transformer_encode(const weft_transformer *model, weft_tape *tape,
                                  const weft_tokens *source)
 {
-    const weft_packed packed = weft_packed_of(tape, source);
+    const weft_packed packed = source_of(model, tape, source);
     return encode(model, tape, &packed);
 }
 
@@ -164,10 +184,16 @@ weft_var weft_transformer_decode(const weft_transformer *model, weft_tape *tape,
                                  const weft_tokens *target, weft_var memory,
                                  const weft_tokens *source)
 {
-    const weft_packed packed = weft_packed_of(tape, target);
+    const weft_packed packed = target_of(model, tape, target);
     if (model->config.decoder_only) return decode(model, tape, &packed, WEFT_NIL, NULL, NULL);
-    const weft_packed packed_source = weft_packed_of(tape, source);
+    const weft_packed packed_source = source_of(model, tape, source);
     return decode(model, tape, &packed, memory, &packed_source, NULL);
+}
+
+bool weft_transformer_turns_later(const weft_transformer *model)
+{
+    return model->config.position == WEFT_POSITION_ROTARY &&
+           model->config.frequencies.scaling == WEFT_SCALE_DYNAMIC;
 }
 
 void weft_transformer_memory(const weft_transformer *model, weft_tape *tape, weft_var memory,
@@ -184,7 +210,10 @@ void weft_transformer_memory(const weft_transformer *model, weft_tape *tape, wef
 weft_var weft_transformer_step(const weft_transformer *model, weft_tape *tape,
                                const weft_tokens *next, weft_past *past)
 {
-    const weft_packed packed = weft_packed_of(tape, next);
+    weft_packed packed = target_of(model, tape, next);
+    if (weft_transformer_turns_later(model))
+        packed.past_angles =
+            weft_position_layer_angles(&model->tgt_position, tape, past->self_rows);
     return decode(model, tape, &packed, WEFT_NIL, NULL, past);
 }
 
@@ -196,12 +225,12 @@ weft_var weft_transformer_logits(const weft_transformer *model, weft_tape *tape,
 weft_var weft_transformer_loss(const weft_transformer *model, weft_tape *tape,
                                const weft_batch *batch, weft_var *nll)
 {
-    const weft_packed target = weft_packed_of(tape, &batch->target);
+    const weft_packed target = target_of(model, tape, &batch->target);
     weft_var x;
     if (model->config.decoder_only) {
         x = decode(model, tape, &target, WEFT_NIL, NULL, NULL);
     } else {
-        const weft_packed source = weft_packed_of(tape, &batch->source);
+        const weft_packed source = source_of(model, tape, &batch->source);
         x = decode(model, tape, &target, encode(model, tape, &source), &source, NULL);
     }
     const weft_var labels = weft_constant_int(tape, WEFT_DIMS(batch->target.N), batch->labels);

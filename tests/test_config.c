@@ -282,6 +282,19 @@ START_TEST(values_must_fit_together)
     UNFIT("data.max_length needs 257", "model.position=learned", "model.max_positions=256");
     UNFIT("train.max_decode_length needs 1001", "model.position=learned",
           "train.max_decode_length=1000", "model.max_positions=1000");
+    UNFIT("must be even", "model.d_model=15", "model.heads=3", "model.position=sinusoidal_half");
+    UNFIT("model.heads = 8 must be divisible by model.kv_heads = 3", "model.kv_heads=3");
+    UNFIT("model.heads = 15 must be even", "model.position=rope", "model.d_model=30",
+          "model.heads=2");
+    UNFIT("model.rope_scaling = yarn needs model.position = rope", "model.rope_scaling=yarn");
+    UNFIT("model.rope_factor = 2 needs model.rope_scaling", "model.position=rope",
+          "model.rope_factor=2");
+    UNFIT("model.rope_length = 9 needs model.rope_scaling", "model.position=rope",
+          "model.rope_scaling=ntk", "model.rope_length=9");
+    UNFIT("model.rope_scaling = dynamic needs model.rope_length", "model.position=rope",
+          "model.rope_scaling=dynamic");
+    UNFIT("heads = 2 must be at least 4", "model.position=rope", "model.d_model=4", "model.heads=2",
+          "model.rope_scaling=ntk");
     UNFIT("two vocabularies", "data.joint_vocab=false");
     UNFIT("never end", "train.max_updates=0");
     UNFIT("must be below train.max_updates = 4000", "optim.schedule=cosine",

@@ -28,8 +28,12 @@ typedef enum weft_config_model {
 typedef enum weft_config_norm { WEFT_CONFIG_POST_NORM, WEFT_CONFIG_PRE_NORM } weft_config_norm;
 typedef enum weft_config_position {
     WEFT_CONFIG_SINUSOIDAL,
-    WEFT_CONFIG_LEARNED
+    WEFT_CONFIG_SINUSOIDAL_HALF,
+    WEFT_CONFIG_LEARNED,
+    WEFT_CONFIG_ROPE,
+    WEFT_CONFIG_NO_POSITION
 } weft_config_position;
+typedef enum weft_config_rope { WEFT_CONFIG_INTERLEAVED, WEFT_CONFIG_HALF } weft_config_rope;
 typedef enum weft_config_tie {
     WEFT_CONFIG_TIE_NONE,
     WEFT_CONFIG_TIE_TARGET, /* target embedding and output projection (Press & Wolf 2017) */
@@ -77,7 +81,7 @@ typedef struct weft_config {
     } data;
     struct {
         weft_config_model kind;
-        int64_t d_model, ffn, heads, encoder_layers, decoder_layers, max_positions;
+        int64_t d_model, ffn, heads, kv_heads, encoder_layers, decoder_layers, max_positions;
         double dropout, attention_dropout, activation_dropout;
         weft_activation activation;
         weft_config_norm norm;
@@ -85,6 +89,10 @@ typedef struct weft_config {
         double norm_eps;
         bool final_norm, embed_scale;
         weft_config_position position;
+        weft_config_rope rope_layout;
+        weft_position_scaling rope_scaling;
+        double rope_base, rope_factor;
+        int64_t rope_length;
         weft_config_tie tie;
         weft_config_init_kind init;
         weft_config_attention attention;

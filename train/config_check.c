@@ -105,6 +105,44 @@ static weft_status check_bpe(const weft_config *config)
     return WEFT_OK;
 }
 
+static weft_status check_rope(const weft_config *config)
+{
+    static const char *const names[] = { "none", "linear", "ntk", "dynamic", "yarn" };
+    const weft_position_scaling scaling = config->model.rope_scaling;
+    const long long K = config->model.d_model / config->model.heads;
+    const bool rope = config->model.position == WEFT_CONFIG_ROPE;
+    const bool by_factor =
+        scaling == WEFT_SCALE_LINEAR || scaling == WEFT_SCALE_NTK || scaling == WEFT_SCALE_YARN;
+    const bool by_length = scaling == WEFT_SCALE_DYNAMIC || scaling == WEFT_SCALE_YARN;
+    if (scaling != WEFT_UNSCALED && !rope)
+        return weft_error(WEFT_ERR_INPUT, "model.rope_scaling = %s needs model.position = rope",
+                          names[scaling]);
+    if (config->model.rope_factor != 1 && !by_factor)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.rope_factor = %g needs model.rope_scaling = linear, ntk or yarn",
+                          config->model.rope_factor);
+    if (config->model.rope_length != 0 && !by_length)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.rope_length = %lld needs model.rope_scaling = dynamic or yarn",
+                          (long long)config->model.rope_length);
+    if (config->model.rope_length == 0 && by_length)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.rope_scaling = %s needs model.rope_length, the tokens that the "
+                          "model was trained on",
+                          names[scaling]);
+    if (rope && K % 2 != 0)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.position = rope turns pairs of channels: model.d_model / "
+                          "model.heads = %lld must be even",
+                          K);
+    if (K < 4 && (scaling == WEFT_SCALE_NTK || scaling == WEFT_SCALE_DYNAMIC))
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.rope_scaling = %s needs two frequencies: model.d_model / "
+                          "model.heads = %lld must be at least 4",
+                          names[scaling], K);
+    return WEFT_OK;
+}
+
 weft_status weft_config_check_model(const weft_config *config)
 {
     const long long D = config->model.d_model, H = config->model.heads;
@@ -115,7 +153,13 @@ weft_status weft_config_check_model(const weft_config *config)
                           "%lld",
                           D, H);
     }
-    if (config->model.position == WEFT_CONFIG_SINUSOIDAL && D % 2 != 0) {
+    if (config->model.kv_heads > 0 && H % config->model.kv_heads != 0)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.heads = %lld must be divisible by model.kv_heads = %lld", H,
+                          (long long)config->model.kv_heads);
+    if ((config->model.position == WEFT_CONFIG_SINUSOIDAL ||
+         config->model.position == WEFT_CONFIG_SINUSOIDAL_HALF) &&
+        D % 2 != 0) {
         return weft_error(WEFT_ERR_INPUT,
                           "model.d_model = %lld must be even: model.position = "
                           "sinusoidal has a sine and a cosine of each frequency",
@@ -140,7 +184,7 @@ weft_status weft_config_check_model(const weft_config *config)
                           "model.tie = all needs data.joint_vocab = true: one matrix "
                           "cannot serve two vocabularies");
     }
-    return WEFT_OK;
+    return check_rope(config);
 }
 
 static weft_status check_training(const weft_config *config)

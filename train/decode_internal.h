@@ -6,7 +6,7 @@
 
 /* B sentences, each with t tokens read; sentences groups[s] .. groups[s+1] - 1 translate source s of
  * S. Keys and values live here between steps, because every step resets the tape: self[i] is
- * [B, t, 2D], memory[i] [M, 2D] with source s from row memory_offsets[s]. */
+ * [B, t, 2 G K], memory[i] [M, 2 G K] with source s from row memory_offsets[s]. */
 typedef struct weft_reader {
     const weft_transformer *model;
     weft_tape *tape;
@@ -16,7 +16,9 @@ typedef struct weft_reader {
     int32_t *memory_offsets, *groups; /* [S+1] */
     int32_t *offsets, *self_offsets;  /* [B+1] */
     int32_t *rows;                    /* [B, 2] */
-    weft_past past;                   /* on the tape of the last step */
+    int32_t *self_rows; /* [B (t+1), 2] where the model's steps need them, with room for */
+    int64_t self_rows_room;
+    weft_past past; /* on the tape of the last step */
 } weft_reader;
 
 /** A reader of S sources with B / S sentences each, and room for `most` sentences. */

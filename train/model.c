@@ -10,16 +10,33 @@ static weft_init init_of(const weft_config *config)
     return (weft_init){ .kind = WEFT_INIT_XAVIER_UNIFORM };
 }
 
+static weft_sinusoid_spec frequencies_of(const weft_config *config)
+{
+    if (config->model.position != WEFT_CONFIG_ROPE) return (weft_sinusoid_spec){ 0 };
+    return (weft_sinusoid_spec){ .base = config->model.rope_base,
+                                 .scaling = config->model.rope_scaling,
+                                 .factor = config->model.rope_factor,
+                                 .length = config->model.rope_length };
+}
+
 weft_transformer_config weft_model_shape(const weft_config *config, int64_t source_V,
                                          int64_t target_V)
 {
     static const weft_tie ties[] = { [WEFT_CONFIG_TIE_NONE] = WEFT_TIE_NONE,
                                      [WEFT_CONFIG_TIE_TARGET] = WEFT_TIE_TARGET,
                                      [WEFT_CONFIG_TIE_ALL] = WEFT_TIE_ALL };
+    static const weft_position_kind positions[] = {
+        [WEFT_CONFIG_SINUSOIDAL] = WEFT_POSITION_SINUSOIDAL,
+        [WEFT_CONFIG_SINUSOIDAL_HALF] = WEFT_POSITION_SINUSOIDAL_HALF,
+        [WEFT_CONFIG_LEARNED] = WEFT_POSITION_LEARNED,
+        [WEFT_CONFIG_ROPE] = WEFT_POSITION_ROTARY,
+        [WEFT_CONFIG_NO_POSITION] = WEFT_POSITION_NONE
+    };
     const weft_layer_config layer = {
         .D = config->model.d_model,
         .F = config->model.ffn,
         .heads = (int)config->model.heads,
+        .kv_heads = (int)config->model.kv_heads,
         .pre_norm = config->model.norm == WEFT_CONFIG_PRE_NORM,
         .norm = { config->model.norm_kind, config->model.norm_eps },
         .activation = config->model.activation,
@@ -28,6 +45,7 @@ weft_transformer_config weft_model_shape(const weft_config *config, int64_t sour
         .activation_dropout = config->model.activation_dropout,
         .init = init_of(config),
         .init_stacked = config->model.init == WEFT_CONFIG_XAVIER_STACKED,
+        .rotary_halves = config->model.rope_layout == WEFT_CONFIG_HALF,
     };
     return (weft_transformer_config){
         .decoder_only = config->model.kind == WEFT_CONFIG_DECODER_ONLY,
@@ -39,9 +57,9 @@ weft_transformer_config weft_model_shape(const weft_config *config, int64_t sour
         .tie = ties[config->model.tie],
         .final_norm = config->model.final_norm,
         .no_embed_scale = !config->model.embed_scale,
-        .position = config->model.position == WEFT_CONFIG_LEARNED ? WEFT_POSITION_LEARNED
-                                                                  : WEFT_POSITION_SINUSOIDAL,
+        .position = positions[config->model.position],
         .max_positions = config->model.max_positions,
+        .frequencies = frequencies_of(config),
         .embedding_std = config->model.init == WEFT_CONFIG_NORMAL ? 0.02 : 0,
         .label_smoothing = config->train.label_smoothing,
     };

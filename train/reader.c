@@ -53,7 +53,10 @@ weft_status weft_translators_reach(const weft_translator models[], int n_models,
     return WEFT_OK;
 }
 
-static int64_t kv_width(const weft_reader *reader) { return 2 * reader->model->config.layer.D; }
+static int64_t kv_width(const weft_reader *reader)
+{
+    return weft_layer_kv_width(&reader->model->config.layer);
+}
 
 weft_status weft_reader_init(weft_reader *reader, const weft_transformer *model, weft_tape *tape,
                              int64_t S, int64_t B, int64_t most)
@@ -84,6 +87,7 @@ void weft_reader_free(weft_reader *reader)
     weft_free(reader->offsets);
     weft_free(reader->self_offsets);
     weft_free(reader->rows);
+    weft_free(reader->self_rows);
     *reader = (weft_reader){ 0 };
 }
 
@@ -105,6 +109,28 @@ weft_status weft_reader_encode(weft_reader *reader, const weft_tokens *source)
     return WEFT_OK;
 }
 
+/* Sentence and position of all tokens up to the next one; WEFT_NIL where no step asks for them. */
+static weft_var enter_rows(weft_reader *reader)
+{
+    const int64_t B = reader->B, T = reader->t + 1;
+    if (!weft_transformer_turns_later(reader->model)) return WEFT_NIL;
+    if (B * T > reader->self_rows_room) {
+        const int64_t room = B * T + B * T / 2;
+        int32_t *const rows = weft_realloc(reader->self_rows, (size_t)room, 2 * sizeof *rows);
+        if (!rows) {
+            weft_tape_fail(reader->tape, WEFT_ERR_MEMORY, "decoding: %s", weft_message());
+            return WEFT_NIL;
+        }
+        reader->self_rows = rows;
+        reader->self_rows_room = room;
+    }
+    for (int64_t i = 0; i < B * T; i++) {
+        reader->self_rows[2 * i] = (int32_t)(i / T);
+        reader->self_rows[2 * i + 1] = (int32_t)(i % T);
+    }
+    return weft_constant_int(reader->tape, WEFT_DIMS(B * T, 2), reader->self_rows);
+}
+
 /* What earlier steps have left, on the tape of this one. */
 static void enter_past(weft_reader *reader)
 {
@@ -112,8 +138,9 @@ static void enter_past(weft_reader *reader)
     const weft_transformer_config *config = &reader->model->config;
     const int64_t B = reader->B, t = reader->t, W = kv_width(reader);
     for (int64_t b = 0; b <= B; b++) reader->self_offsets[b] = (int32_t)(b * (t + 1));
-    reader->past = (weft_past){ .self_offsets = weft_constant_int(tape, WEFT_DIMS(B + 1),
-                                                                  reader->self_offsets) };
+    reader->past = (weft_past){ .self_offsets =
+                                    weft_constant_int(tape, WEFT_DIMS(B + 1), reader->self_offsets),
+                                .self_rows = enter_rows(reader) };
     for (int i = 0; i < config->decoder_layers && t > 0; i++)
         reader->past.self[i] = weft_constant(tape, WEFT_DIMS(B, t, W), reader->self[i]);
     if (config->decoder_only) return;

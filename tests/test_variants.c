@@ -1,0 +1,370 @@
+/* test_variants.c - every form of a model that a configuration can choose: a step with kept keys has the
+ * bits of the whole prefix, a batch is the sum of its parts, gradients agree with differences, and a
+ * dry tape plans what is needed. Encoder-decoder and decoder-only. */
+#include "check_main.h"
+
+#include "layers/layers.h"
+#include "train/decode_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { V = 11, N_SENTENCES = 4, MOST = 128 };
+
+typedef struct variant {
+    const char *name;
+    void (*change)(weft_transformer_config *config);
+} variant;
+
+static void rotary(weft_transformer_config *c) { c->position = WEFT_POSITION_ROTARY; }
+static void rotary_halves(weft_transformer_config *c)
+{
+    c->position = WEFT_POSITION_ROTARY;
+    c->layer.rotary_halves = true;
+    c->frequencies.base = 100;
+}
+/* One layer: what deeper ones have read was turned by the base of shorter texts (docs/layers.md). */
+static void rotary_dynamic(weft_transformer_config *c)
+{
+    c->encoder_layers = c->decoder_layers = 1;
+    c->position = WEFT_POSITION_ROTARY;
+    c->frequencies = (weft_sinusoid_spec){ .base = 50, .scaling = WEFT_SCALE_DYNAMIC, .length = 3 };
+}
+static void rotary_yarn(weft_transformer_config *c)
+{
+    c->position = WEFT_POSITION_ROTARY;
+    c->frequencies = (weft_sinusoid_spec){ .scaling = WEFT_SCALE_YARN, .factor = 4, .length = 64 };
+}
+static void learned(weft_transformer_config *c)
+{
+    c->position = WEFT_POSITION_LEARNED;
+    c->max_positions = 32;
+}
+static void sinusoidal_half(weft_transformer_config *c)
+{
+    c->position = WEFT_POSITION_SINUSOIDAL_HALF;
+}
+static void no_position(weft_transformer_config *c) { c->position = WEFT_POSITION_NONE; }
+static void grouped(weft_transformer_config *c) { c->layer.kv_heads = 2; }
+static void multi_query(weft_transformer_config *c)
+{
+    c->layer.kv_heads = 1;
+    c->position = WEFT_POSITION_ROTARY;
+}
+static void grouped_dynamic(weft_transformer_config *c)
+{
+    rotary_dynamic(c);
+    c->layer.kv_heads = 2;
+}
+
+static const variant variants[] = {
+    { "rotary", rotary },
+    { "rotary, halves", rotary_halves },
+    { "rotary, dynamic", rotary_dynamic },
+    { "rotary, YaRN", rotary_yarn },
+    { "learned", learned },
+    { "sinusoid in halves", sinusoidal_half },
+    { "no positions", no_position },
+    { "grouped heads", grouped },
+    { "multi-query, rotary", multi_query },
+    { "grouped heads, rotary, dynamic", grouped_dynamic },
+};
+enum { N_VARIANTS = sizeof variants / sizeof *variants, N_CASES = 2 * N_VARIANTS };
+
+/* ---- models and sentences ------------------------------------------------------------------------ */
+
+static weft_transformer net;
+
+/* Random weights, large enough that outputs depend on all that was read. Odd cases are decoder-only. */
+static weft_params *build(int i)
+{
+    weft_transformer_config config = {
+        .decoder_only = i % 2 == 1,
+        .layer = { .D = 16,
+                   .F = 24,
+                   .heads = 4,
+                   .activation = WEFT_GELU,
+                   .dropout = 0.2,
+                   .attention_dropout = 0.1,
+                   .activation_dropout = 0.1,
+                   .init = { WEFT_INIT_XAVIER_UNIFORM, 1.5, 0 } },
+        .encoder_layers = 2,
+        .decoder_layers = 2,
+        .source_V = V,
+        .target_V = V,
+        .embedding_std = 1,
+    };
+    variants[i / 2].change(&config);
+    weft_params *params = weft_params_new(11);
+    ck_assert_ptr_nonnull(params);
+    ck_assert_msg(weft_transformer_init(&net, params, &config) == WEFT_OK, "%s", weft_message());
+    return params;
+}
+
+typedef struct side {
+    int32_t ids[MOST], offsets[N_SENTENCES + 1], rows[2 * MOST];
+} side;
+
+/* Sentences first .. first + B - 1, whose ids and lengths depend on their numbers alone. */
+static weft_tokens pack(side *s, int first, int B, int salt)
+{
+    int32_t n = 0;
+    for (int b = 0; b < B; b++) {
+        s->offsets[b] = n;
+        const int length = 2 + (5 * (first + b) + salt) % 8;
+        for (int p = 0; p < length; p++, n++) {
+            s->ids[n] = (7 * (first + b) + 3 * p * p + salt) % V;
+            s->rows[2 * n] = first + b;
+            s->rows[2 * n + 1] = p;
+        }
+    }
+    s->offsets[B] = n;
+    return (weft_tokens){ B, n, s->ids, s->offsets, s->rows };
+}
+
+static weft_batch batch_of(side sides[2], int first, int B)
+{
+    static int32_t labels[MOST];
+    weft_batch batch = { .target = pack(&sides[1], first, B, 2), .labels = labels };
+    if (!net.config.decoder_only) batch.source = pack(&sides[0], first, B, 5);
+    for (int64_t n = 0; n < batch.target.N; n++) labels[n] = (batch.target.ids[n] * 3 + 1) % V;
+    return batch;
+}
+
+static double loss_of(weft_tape *tape, int first, int B, bool backward)
+{
+    static side sides[2];
+    const weft_batch batch = batch_of(sides, first, B);
+    weft_tape_reset(tape);
+    weft_tape_seed(tape, 3, 11);
+    const weft_var loss = weft_transformer_loss(&net, tape, &batch, NULL);
+    const double value = weft_item(tape, loss);
+    ck_assert_msg(weft_tape_status(tape) == WEFT_OK, "%s", weft_tape_message(tape));
+    if (backward) ck_assert_int_eq(weft_backward(tape, loss, NULL), WEFT_OK);
+    return value;
+}
+
+/* ---- decoding ------------------------------------------------------------------------------------ */
+
+/* Logits [N, V] of a target read as a whole, for one sentence. */
+static const weft_real *whole(weft_tape *tape, const weft_tokens *source, const weft_tokens *target)
+{
+    weft_tape_reset(tape);
+    const weft_var memory =
+        net.config.decoder_only ? WEFT_NIL : weft_transformer_encode(&net, tape, source);
+    const weft_var x = weft_transformer_decode(&net, tape, target, memory, source);
+    const weft_tensor logits = weft_value(tape, weft_transformer_logits(&net, tape, x));
+    ck_assert_msg(logits.data != NULL, "%s", weft_tape_message(tape));
+    return logits.real;
+}
+
+/* The logits after each prefix of T tokens of B sentences, from steps and from the prefix alone. */
+START_TEST(steps_have_the_bits_of_the_prefix)
+{
+    enum { B = N_SENTENCES, T = 9 };
+    weft_params *params = build(_i);
+    weft_tape *tape = weft_tape_new(WEFT_NO_GRAD), *other = weft_tape_new(WEFT_NO_GRAD);
+    weft_reader reader;
+    side source;
+    const weft_tokens sources = pack(&source, 0, B, 5);
+    const bool alone = net.config.decoder_only;
+    ck_assert_int_eq(weft_reader_init(&reader, &net, tape, alone ? 0 : B, B, B), WEFT_OK);
+    if (!alone) ck_assert_int_eq(weft_reader_encode(&reader, &sources), WEFT_OK);
+    int32_t said[B][T], next[B], keep[B];
+    for (int t = 0; t < T; t++) {
+        for (int b = 0; b < B; b++) {
+            said[b][t] = next[b] = (3 * t * t + 5 * b + t) % V;
+            keep[b] = b;
+        }
+        const weft_tensor step = weft_value(tape, weft_reader_step(&reader, next));
+        ck_assert_msg(step.data != NULL, "%s: %s", variants[_i / 2].name, weft_tape_message(tape));
+        for (int b = 0; b < B; b++) {
+            int32_t offsets[] = { 0, t + 1 }, rows[2 * T], at[] = { 0, 0 };
+            for (int p = 0; p <= t; p++) rows[2 * p] = b, rows[2 * p + 1] = p;
+            const int32_t from = sources.offsets[b];
+            at[1] = sources.offsets[b + 1] - from;
+            const weft_tokens one = { 1, at[1], sources.ids + from, at, sources.rows + 2 * from };
+            const weft_tokens target = { 1, t + 1, said[b], offsets, rows };
+            const weft_real *prefix = whole(other, &one, &target) + (ptrdiff_t)t * V;
+            ck_assert_msg(memcmp(step.real + (ptrdiff_t)b * V, prefix, V * sizeof *prefix) == 0,
+                          "%s: sentence %d differs after token %d", variants[_i / 2].name, b, t);
+        }
+        ck_assert_int_eq(weft_reader_keep(&reader, B, keep), WEFT_OK);
+    }
+    weft_reader_free(&reader);
+    weft_tape_free(tape);
+    weft_tape_free(other);
+    weft_params_free(params);
+}
+END_TEST
+
+/* ---- training ------------------------------------------------------------------------------------ */
+
+/* Dropout included: loss and gradients of a batch are sums over its sentences. */
+START_TEST(a_batch_is_the_sum_of_its_parts)
+{
+    weft_params *params = build(_i);
+    weft_tape *tape = weft_tape_new(0);
+    const double eps = sizeof(weft_real) == sizeof(double) ? 1e-12 : 1e-4;
+    const int64_t n = weft_params_block_size(params);
+    weft_real *g = weft_alloc((size_t)n, sizeof *g);
+    const double all = loss_of(tape, 0, N_SENTENCES, true);
+    memcpy(g, weft_params_gradients(params), (size_t)n * sizeof *g);
+    weft_params_zero_gradients(params);
+    const double parts = loss_of(tape, 0, 1, true) + loss_of(tape, 1, N_SENTENCES - 1, true);
+    ck_assert_double_le(fabs(all - parts), eps * fabs(all));
+    double worst = 0, size = 0;
+    for (int64_t k = 0; k < n; k++) {
+        size = fmax(size, fabs((double)g[k]));
+        worst = fmax(worst, fabs((double)g[k] - (double)weft_params_gradients(params)[k]));
+    }
+    ck_assert_msg(size > 0 && worst <= eps * size, "%s: gradients differ by %g of %g",
+                  variants[_i / 2].name, worst, size);
+    weft_free(g);
+    weft_tape_free(tape);
+    weft_params_free(params);
+}
+END_TEST
+
+/* Each parameter tensor along a random direction; float has too few digits for it. */
+START_TEST(gradients_agree_with_differences)
+{
+    if (sizeof(weft_real) != sizeof(double)) return;
+    weft_params *params = build(_i);
+    weft_tape *tape = weft_tape_new(0);
+    loss_of(tape, 0, N_SENTENCES, true);
+    for (int i = 0; i < weft_params_count(params); i++) {
+        const weft_tensor x = weft_params_value(params, i), dx = weft_params_gradient(params, i);
+        const int64_t n = weft_size(&x);
+        const double h = 1e-6;
+        double slope = 0, size = 0, loss[2];
+        for (int side_of = 0; side_of < 2; side_of++) {
+            const double step = side_of ? -2 * h : h;
+            for (int64_t k = 0; k < n; k++) x.real[k] += (weft_real)(step * cos(2.3 * (double)k));
+            weft_params_changed(params);
+            loss[side_of] = loss_of(tape, 0, N_SENTENCES, false);
+        }
+        for (int64_t k = 0; k < n; k++) {
+            x.real[k] += (weft_real)(h * cos(2.3 * (double)k));
+            slope += (double)dx.real[k] * cos(2.3 * (double)k);
+            size += (double)dx.real[k] * (double)dx.real[k];
+        }
+        const double difference = (loss[0] - loss[1]) / (2 * h);
+        ck_assert_msg(fabs(slope - difference) <= 1e-6 * fmax(sqrt(size), 1),
+                      "%s, %s: %.12g, by differences %.12g", variants[_i / 2].name,
+                      weft_params_name(params, i), slope, difference);
+    }
+    weft_tape_free(tape);
+    weft_params_free(params);
+}
+END_TEST
+
+START_TEST(dry_plan_is_the_real_peak)
+{
+    static side sides[2];
+    weft_params *params = build(_i);
+    size_t peak[2];
+    for (int dry = 0; dry < 2; dry++) {
+        weft_tape *tape = weft_tape_new(dry ? WEFT_DRY : 0);
+        const weft_batch batch = batch_of(sides, 0, N_SENTENCES);
+        const weft_var loss = weft_transformer_loss(&net, tape, &batch, NULL);
+        ck_assert_msg(weft_backward(tape, loss, NULL) == WEFT_OK, "%s", weft_message());
+        peak[dry] = weft_tape_peak_bytes(tape);
+        weft_tape_free(tape);
+    }
+    ck_assert_uint_eq(peak[0], peak[1]);
+    weft_params_free(params);
+}
+END_TEST
+
+/* ---- initial values -------------------------------------------------------------------------------- */
+
+static double largest(const weft_tensor *x, int64_t from, int64_t to)
+{
+    double most = 0;
+    for (int64_t k = from * x->dim[1]; k < to * x->dim[1]; k++)
+        most = fmax(most, fabs((double)x->real[k]));
+    return most;
+}
+
+/* Xavier by the size of each of the stacked matrices: 64 rows for queries, 16 for keys and values. */
+START_TEST(stacked_matrices_are_drawn_apart)
+{
+    const weft_layer_config config = {
+        .D = 64, .F = 8, .heads = 8, .kv_heads = 2, .init = { WEFT_INIT_XAVIER_UNIFORM, 0, 0 }
+    };
+    weft_params *params = weft_params_new(1);
+    weft_attention_layer layer;
+    ck_assert_int_eq(weft_attention_layer_init(&layer, params, "a", &config), WEFT_OK);
+    const weft_tensor w = weft_params_value(params, weft_params_find(params, "a.in_proj_weight"));
+    static const int64_t ends[] = { 0, 64, 80, 96 };
+    ck_assert_int_eq(w.dim[0], 96);
+    for (int i = 0; i < 3; i++) {
+        const double bound = sqrt(6.0 / (double)(64 + ends[i + 1] - ends[i]));
+        const double most = largest(&w, ends[i], ends[i + 1]);
+        ck_assert_msg(most <= bound * (1 + 1e-6) && most > 0.99 * bound, "%d: %g, not %g", i, most,
+                      bound);
+    }
+    const weft_init init = { WEFT_INIT_XAVIER_UNIFORM, 0, 3 };
+    ck_assert_int_eq(weft_params_init_rows(layer.in_weight, 90, 97, init), WEFT_ERR_RANGE);
+    ck_assert_int_eq(weft_params_init_rows(layer.in_weight, 0, 7, init), WEFT_ERR_RANGE);
+    ck_assert_str_eq(weft_message(), "parameter a.in_proj_weight: rows 0 to 7 of 96 in 3 blocks");
+    weft_params_free(params);
+}
+END_TEST
+
+/* ---- impossible ones ----------------------------------------------------------------------------- */
+
+START_TEST(impossible_forms_get_a_sentence)
+{
+    static const struct {
+        weft_layer_config layer;
+        weft_position_kind position;
+        weft_status status;
+        const char *part;
+    } wrong[] = {
+        { { .D = 12, .F = 8, .heads = 4 },
+          WEFT_POSITION_ROTARY,
+          WEFT_ERR_SHAPE,
+          "heads 3 wide are odd" },
+        { { .D = 12, .F = 8, .heads = 4, .kv_heads = 3 },
+          WEFT_POSITION_NONE,
+          WEFT_ERR_SHAPE,
+          "4 heads do not divide among 3 of keys and values" },
+        { { .D = 12, .F = 8, .heads = 4, .kv_heads = -1 },
+          WEFT_POSITION_NONE,
+          WEFT_ERR_SHAPE,
+          "4 heads do not divide among -1" },
+    };
+    weft_params *params = weft_params_new(1);
+    ck_assert_ptr_nonnull(params);
+    const weft_transformer_config config = { .decoder_only = true,
+                                             .layer = wrong[_i].layer,
+                                             .decoder_layers = 1,
+                                             .target_V = V,
+                                             .position = wrong[_i].position };
+    ck_assert_int_eq(weft_transformer_init(&net, params, &config), wrong[_i].status);
+    ck_assert_msg(strstr(weft_message(), wrong[_i].part) != NULL, "%s", weft_message());
+    weft_params_free(params);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("variants");
+    TCase *decoding = tcase_create("decoding");
+    tcase_add_loop_test(decoding, steps_have_the_bits_of_the_prefix, 0, N_CASES);
+    suite_add_tcase(suite, decoding);
+    TCase *training = tcase_create("training");
+    tcase_add_loop_test(training, a_batch_is_the_sum_of_its_parts, 0, N_CASES);
+    tcase_add_loop_test(training, gradients_agree_with_differences, 0, N_CASES);
+    tcase_add_loop_test(training, dry_plan_is_the_real_peak, 0, N_CASES);
+    suite_add_tcase(suite, training);
+    TCase *initial = tcase_create("initial");
+    tcase_add_test(initial, stacked_matrices_are_drawn_apart);
+    suite_add_tcase(suite, initial);
+    TCase *misuse = tcase_create("misuse");
+    tcase_add_loop_test(misuse, impossible_forms_get_a_sentence, 0, 3);
+    suite_add_tcase(suite, misuse);
+    return run_suite(suite);
+}
