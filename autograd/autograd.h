@@ -89,7 +89,10 @@ enum {
     WEFT_DRY = 4,          /* shapes only: nothing is computed; weft_tape_peak_bytes is the plan */
     WEFT_CHECK_FINITE = 8, /* every value is looked at; the first NaN or infinity is an error that
                               names its operation (WEFT_ERR_NUMERIC) */
-    WEFT_ACCOUNT = 16      /* note what lies in the arena when it is fullest: weft_tape_account */
+    WEFT_ACCOUNT = 16,     /* note what lies in the arena when it is fullest: weft_tape_account */
+    WEFT_BF16 = 32 /* the products of linear and projection_loss, and those of their gradients, take
+                      operands rounded to bfloat16 (weft_gemm_args); definitions and all else do not.
+                      No tape where weft_gemm_check_bf16 refuses */
 };
 weft_tape *weft_tape_new(unsigned flags) WEFT_MUST_CHECK; /* NULL: weft_message() says why */
 void weft_tape_free(weft_tape *tape);                     /* NULL is allowed */

@@ -32,6 +32,14 @@ typedef struct weft_broadcast_rows {
 weft_broadcast_rows weft_broadcast_rows_of(const weft_tensor *x, const weft_tensor *out);
 int64_t weft_broadcast_row(const weft_broadcast_rows *rows, int64_t r);
 
+/* ---- products ------------------------------------------------------------------------------------ */
+
+/* Does this tape want products with operands in bfloat16? */
+static inline bool weft_products_bf16(const weft_call *c)
+{
+    return (weft_tape_flags(c->tape) & WEFT_BF16) != 0;
+}
+
 /* ---- sums (ops/sum.c), of which mean is made too ------------------------------------------------ */
 
 typedef struct weft_sum_attr {

@@ -17,11 +17,12 @@ static atomic_uint next_epoch = 1;
 
 weft_tape *weft_tape_new(unsigned flags)
 {
-    if (flags &
-        ~(unsigned)(WEFT_RETAIN | WEFT_NO_GRAD | WEFT_DRY | WEFT_CHECK_FINITE | WEFT_ACCOUNT)) {
+    if (flags & ~(unsigned)(WEFT_RETAIN | WEFT_NO_GRAD | WEFT_DRY | WEFT_CHECK_FINITE |
+                            WEFT_ACCOUNT | WEFT_BF16)) {
         weft_error(WEFT_ERR_RANGE, "weft_tape_new: unknown flags 0x%x", flags);
         return NULL;
     }
+    if ((flags & WEFT_BF16) && weft_gemm_check_bf16() != WEFT_OK) return NULL;
     weft_tape *tape = weft_alloc(1, sizeof *tape);
     if (!tape) return NULL;
     tape->flags = flags;

@@ -112,7 +112,7 @@ static void run(int side, const weft_gemm_args *args)
 
 /* Median seconds of one product on each side, turn by turn, after a first one that is not counted;
  * false without memory. */
-static bool product_s(const struct bench_product *p, double s[N_SIDES])
+static bool product_s(const struct bench_product *p, bool bf16, double s[N_SIDES])
 {
     weft_real *A = random_matrix(p->M * p->K, 1), *B = random_matrix(p->K * p->N, 2);
     weft_real *C = random_matrix(p->M * p->N, 3);
@@ -120,7 +120,8 @@ static bool product_s(const struct bench_product *p, double s[N_SIDES])
     const bool ok = A && B && C;
     if (ok) {
         /* A gradient of weights (the only transposed A) adds to what is there. */
-        const weft_gemm_args args = { .trans_a = p->trans_a,
+        const weft_gemm_args args = { .bf16 = bf16,
+                                      .trans_a = p->trans_a,
                                       .trans_b = p->trans_b,
                                       .M = p->M,
                                       .N = p->N,
@@ -155,7 +156,7 @@ static bool same_shape(const struct bench_product *a, const struct bench_product
 }
 
 /* Seconds of all products of a workload on each side; equal shapes are measured once. */
-static bool measure(const char *workload, double s[N_PRODUCTS][N_SIDES])
+static bool measure(const char *workload, bool bf16, double s[N_PRODUCTS][N_SIDES])
 {
     memset(s, 0, N_PRODUCTS * sizeof s[0]);
     for (int i = 0; i < N_PRODUCTS; ++i) {
@@ -164,7 +165,7 @@ static bool measure(const char *workload, double s[N_PRODUCTS][N_SIDES])
         while (j < i && !(s[j][WEFT] > 0 && same_shape(&products[i], &products[j]))) ++j;
         if (j < i)
             memcpy(s[i], s[j], sizeof s[i]);
-        else if (!product_s(&products[i], s[i]))
+        else if (!product_s(&products[i], bf16, s[i]))
             return false;
     }
     return true;
@@ -182,7 +183,7 @@ double weft_bench_products_ms(const char *workload)
     for (int i = 0; i < N_WORKLOADS; ++i) {
         if (strcmp(workloads[i], workload) != 0) continue;
         double s[N_PRODUCTS][N_SIDES];
-        return measure(workload, s) ? total_ms(s, BLIS) : -1;
+        return measure(workload, false, s) ? total_ms(s, BLIS) : -1;
     }
     (void)weft_error(WEFT_ERR_INPUT, "no workload named \"%s\"; there are tiny, base and gpt",
                      workload);
@@ -229,15 +230,18 @@ static void print_workload(const char *workload, double s[N_PRODUCTS][N_SIDES], 
 int weft_cli_bench_gemm(int argc, char **argv)
 {
     int64_t n_threads = 0;
+    int precision = 0;
     bool json = false;
     const weft_cli_option options[] = {
+        { "precision", WEFT_CLI_CHOICE, &precision, "float|bf16",
+          "of the operands of weft's products; float", 0, 0 },
         { "threads", WEFT_CLI_INTEGER, &n_threads, "N", "threads; 0, as many as there are", 0,
           256 },
         { "json", WEFT_CLI_FLAG, &json, NULL, "print one JSON object a line", 0, 0 },
     };
     const weft_cli_command command = {
         .name = "bench gemm",
-        .synopsis = "[--threads N] [--json]",
+        .synopsis = "[--precision float|bf16] [--threads N] [--json]",
         .summary = "Time the matrix products of one training step of three workloads, beside the\n"
                    "processor's peak of fused multiply-adds; last, the time that BLIS needs.",
         .options = options,
@@ -246,7 +250,9 @@ int weft_cli_bench_gemm(int argc, char **argv)
     int first_operand, exit_code;
     if (!weft_cli_parse(&command, argc, argv, &first_operand, &exit_code)) return exit_code;
     weft_status status = weft_threads_set((int)n_threads);
+    const bool bf16 = precision == 1;
     if (status == WEFT_OK) status = weft_gemm_init(NULL);
+    if (status == WEFT_OK && bf16) status = weft_gemm_check_bf16();
     if (status != WEFT_OK) return weft_cli_fail("bench gemm", status);
     const double peak = weft_fma_peak(weft_threads());
     if (json)
@@ -257,7 +263,7 @@ int weft_cli_bench_gemm(int argc, char **argv)
                weft_gemm_describe(), peak, weft_threads());
     for (int i = 0; i < N_WORKLOADS; ++i) {
         double s[N_PRODUCTS][N_SIDES];
-        if (!measure(workloads[i], s)) return weft_cli_fail("bench gemm", WEFT_ERR_MEMORY);
+        if (!measure(workloads[i], bf16, s)) return weft_cli_fail("bench gemm", WEFT_ERR_MEMORY);
         print_workload(workloads[i], s, peak, json);
     }
     return 0;

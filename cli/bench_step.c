@@ -187,6 +187,7 @@ typedef struct bench {
     weft_optimiser *adam;
     weft_bench_profile *profile; /* NULL: not wanted */
     feed feed;
+    bool bf16;
     bool other_sizes; /* than the workload's own */
     double *times_s;
     int64_t n_steps, n_tokens; /* of the steps that count */
@@ -210,7 +211,7 @@ static weft_status bench_init(bench *b)
     b->model = weft_alloc(1, sizeof *b->model);
     b->times_s = weft_alloc((size_t)b->n_steps, sizeof *b->times_s);
     b->params = weft_params_new(1);
-    b->tape = weft_tape_new(0);
+    b->tape = weft_tape_new(b->bf16 ? WEFT_BF16 : 0);
     if (!b->model || !b->times_s || !b->params || !b->tape) return WEFT_ERR_MEMORY;
     weft_status status = feed_init(&b->feed, &b->workload);
     if (status == WEFT_OK) status = weft_transformer_init(b->model, b->params, &b->workload.config);
@@ -290,22 +291,23 @@ static void report(const bench *b, bool json)
     const char *const name = b->workload.name;
     const long long peak_MiB = usage.ru_maxrss / 1024;
     const long long n_params = weft_params_size(b->params);
-    char gemm_ms[32] = "null";
+    char gemm_ms[32] = "null", kernel[32];
+    snprintf(kernel, sizeof kernel, "%s%s", weft_gemm_kernel(), b->bf16 ? "-bf16" : "");
     if (!b->other_sizes) snprintf(gemm_ms, sizeof gemm_ms, "%.2f", b->gemm_ms);
     if (json) {
         printf("{\"workload\": \"%s\", \"threads\": %d, \"ms\": %.2f, \"ms_min\": %.2f, "
                "\"ms_max\": %.2f, \"tokens_per_s\": %.0f, \"gemm_ms\": %s, \"peak_MiB\": %lld, "
                "\"params\": %lld, \"kernel\": \"%s\"}\n",
                name, weft_threads(), ms, ms_min, ms_max, tokens_per_s, gemm_ms, peak_MiB, n_params,
-               weft_gemm_kernel());
+               kernel);
         return;
     }
     printf("%s: %.1f ms a step (%.1f to %.1f, %lld steps), %.0f target tokens/s\n", name, ms,
            ms_min, ms_max, (long long)b->n_steps, tokens_per_s);
     if (!b->other_sizes)
         printf("%.2f times its matrix products (%s ms)\n", ms / b->gemm_ms, gemm_ms);
-    printf("kernel %s, %d threads, %lld parameters, peak memory %lld MiB\n", weft_gemm_kernel(),
-           weft_threads(), n_params, peak_MiB);
+    printf("kernel %s, %d threads, %lld parameters, peak memory %lld MiB\n", kernel, weft_threads(),
+           n_params, peak_MiB);
 }
 
 /* Sizes instead of the workload's own; 0 leaves one as it is. */
@@ -335,7 +337,7 @@ static void resize(bench *b, const sizes *other)
 
 int weft_cli_bench_step(int argc, char **argv)
 {
-    int workload = 0;
+    int workload = 0, precision = 0;
     int64_t n_threads = 0, n_steps = 12;
     bool json = false, profile = false;
     const char *trace = NULL;
@@ -344,6 +346,8 @@ int weft_cli_bench_step(int argc, char **argv)
         { "workload", WEFT_CLI_CHOICE, &workload, "tiny|base|gpt", "what to train; tiny", 0, 0 },
         { "threads", WEFT_CLI_INTEGER, &n_threads, "N", "threads; 0, as many as there are", 0,
           256 },
+        { "precision", WEFT_CLI_CHOICE, &precision, "float|bf16",
+          "of the operands of the step's products; float", 0, 0 },
         { "D", WEFT_CLI_INTEGER, &other.D, "N", "width instead of the workload's", 0, 1 << 14 },
         { "layers", WEFT_CLI_INTEGER, &other.layers, "N", "layers a side", 0, 256 },
         { "sentences", WEFT_CLI_INTEGER, &other.sentences, "N", "sentences a batch", 0, 1 << 16 },
@@ -357,8 +361,8 @@ int weft_cli_bench_step(int argc, char **argv)
     };
     const weft_cli_command command = {
         .name = "bench step",
-        .synopsis = "[--workload tiny|base|gpt] [--threads N] [--steps N] [--json] [--profile]\n"
-                    "                       [--trace FILE]",
+        .synopsis = "[--workload tiny|base|gpt] [--precision float|bf16] [--threads N]\n"
+                    "                       [--steps N] [--json] [--profile] [--trace FILE]",
         .summary = "Time a training step, from batch to Adam, beside its matrix products alone.\n"
                    "tiny: width 128, 4 + 4 layers, the sentence lengths of Multi30k; base: the\n"
                    "paper's base model, 16 pairs of 64 + 64; gpt: decoder alone, 8 x 128.",
@@ -367,10 +371,11 @@ int weft_cli_bench_step(int argc, char **argv)
     };
     int first_operand, exit_code;
     if (!weft_cli_parse(&command, argc, argv, &first_operand, &exit_code)) return exit_code;
-    bench b = { .workload = workloads[workload], .n_steps = n_steps };
+    bench b = { .workload = workloads[workload], .n_steps = n_steps, .bf16 = precision == 1 };
     resize(&b, &other);
     weft_status status = weft_threads_set((int)n_threads);
     if (status == WEFT_OK) status = weft_gemm_init(NULL);
+    if (status == WEFT_OK && b.bf16) status = weft_gemm_check_bf16();
     if (status == WEFT_OK && (profile || trace)) {
         b.profile = weft_bench_profile_new(trace);
         if (!b.profile) status = trace ? WEFT_ERR_IO : WEFT_ERR_MEMORY;

@@ -199,6 +199,8 @@ void weft_dropout_span(uint64_t key, uint64_t row, uint32_t head, double p, int6
  * impossible shape. May be called inside a parallel region (then it runs on the calling thread). */
 typedef struct weft_gemm_args {
     bool trans_a, trans_b;
+    bool bf16; /* round the elements of A and B to bfloat16 first; sums stay float. For processors
+                  where weft_gemm_check_bf16 is WEFT_OK; numbers below 2^-126 count 0 */
     int64_t M, N, K;
     weft_real alpha;
     const weft_real *A;
@@ -213,7 +215,8 @@ typedef struct weft_gemm_args {
 void weft_gemm(const weft_gemm_args *args);
 /** `n` independent products (their C must not overlap), shared among threads. */
 void weft_gemm_batch(int64_t n, const weft_gemm_args *args);
-/** The same in plain C: the oracle of the tests, and the product where BLIS is not built in. */
+/** The same in plain C, never rounded to bfloat16: the oracle of the tests, and the product where BLIS
+ *  is not built in. */
 void weft_gemm_reference(const weft_gemm_args *args);
 /** The same product by BLIS and its best kernel here, whatever weft_gemm uses: to compare speeds.
  *  WEFT_ERR_STATE in a build without BLIS. */
@@ -229,6 +232,9 @@ weft_status weft_gemm_init(const char *kernel) WEFT_MUST_CHECK;
 const char *weft_gemm_describe(void);
 /** The kernel alone: "avx512", "skx". */
 const char *weft_gemm_kernel(void);
+/** May products have bf16? It belongs to the kernel avx512, and the processor must have AVX512_BF16.
+ *  WEFT_ERR_INPUT and a sentence where not: another processor, another kernel, the double library. */
+weft_status weft_gemm_check_bf16(void) WEFT_MUST_CHECK;
 /** GFLOP/s that `threads` threads reach with independent fused multiply-adds in registers: the
  *  roof of any product on this processor. Takes about 0.1 s. */
 double weft_fma_peak(int threads);

@@ -1,7 +1,8 @@
 /* gemm.c - matrix products: which kernel computes them, and how threads share them. The only file with
  * blis.h.
  *
- * Floats on a processor with AVX-512 go to our own kernel (gemm_avx512.c), all others to BLIS.
+ * Floats on a processor with AVX-512 go to our own kernel (gemm_avx512.c, for bfloat16 gemm_bf16.c), all
+ * others to BLIS.
  * Three facts of BLIS shape this file:
  * - It chooses its kernel by the processor's family and takes `generic`, five times too slow, for
  *   one that it does not know (flame/blis#912). So weft chooses, before BLIS wakes up, through the
@@ -15,6 +16,7 @@
  * - It aborts when memory runs out, but allocates nothing once warm. So it is warmed up early. */
 #include "core/gemm_internal.h"
 
+#include <assert.h>
 #include <omp.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -407,7 +409,16 @@ static void share(const weft_gemm_args *args, void (*run)(const weft_gemm_args *
     for (int64_t tile = 0; tile < n_tiles; ++tile) tile_product(args, run, &t, tile);
 }
 
-void weft_gemm(const weft_gemm_args *args) { share(args, ready()->product); }
+/* What computes it. */
+static void (*runs(const weft_gemm_args *args))(const weft_gemm_args *)
+{
+    void (*const run)(const weft_gemm_args *) = ready()->product;
+    if (!args->bf16) return run;
+    assert(run == weft_gemm_avx512 && weft_gemm_has_bf16());
+    return weft_gemm_bf16;
+}
+
+void weft_gemm(const weft_gemm_args *args) { share(args, runs(args)); }
 
 weft_status weft_gemm_library(const weft_gemm_args *args)
 {
@@ -426,7 +437,6 @@ weft_status weft_gemm_library(const weft_gemm_args *args)
 
 void weft_gemm_batch(int64_t n, const weft_gemm_args *args)
 {
-    void (*const run)(const weft_gemm_args *) = ready()->product;
     int64_t work = 0;
     for (int64_t i = 0; i < n; ++i)
         if (__builtin_add_overflow(work, weft_gemm_work(&args[i]), &work)) work = INT64_MAX;
@@ -437,10 +447,26 @@ void weft_gemm_batch(int64_t n, const weft_gemm_args *args)
     const int n_threads = weft_team(n, work);
     warm_up(n_threads);
 #pragma omp parallel for schedule(static) num_threads(n_threads)
-    for (int64_t i = 0; i < n; ++i) product(&args[i], run);
+    for (int64_t i = 0; i < n; ++i) product(&args[i], runs(&args[i]));
 }
 
 const char *weft_gemm_kernel(void) { return ready()->kernel; }
+
+weft_status weft_gemm_check_bf16(void)
+{
+    const struct gemm_state *s = ready();
+    if (sizeof(weft_real) != sizeof(float))
+        return weft_error(WEFT_ERR_INPUT,
+                          "products in bfloat16 need floats; this library is in double");
+    if (!weft_gemm_has_bf16())
+        return weft_error(WEFT_ERR_INPUT,
+                          "products in bfloat16 need AVX512_BF16, which this processor lacks");
+    if (s->product != weft_gemm_avx512)
+        return weft_error(WEFT_ERR_INPUT,
+                          "products in bfloat16 need the kernel avx512, but %s is in use (%s)",
+                          s->kernel, s->reason);
+    return WEFT_OK;
+}
 
 const char *weft_gemm_describe(void)
 {

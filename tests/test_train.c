@@ -749,6 +749,7 @@ START_TEST(resume_with_changes)
                     { "[data]\nvocab = bpe\nbpe_dropout = 0.1\n", "\"vocab = word\"" },
                     { "[train]\nseed = 2\n", "\"seed = 1\"" },
                     { "[train]\nbatch_tokens = 100\n", "\"batch_tokens = 120\"" },
+                    { "[train]\nprecision = bf16\n", "\"precision = float\" in section [train]" },
                     { "[optim]\nkind = sgd\n", "\"kind = adam\" in section [optim]" } };
     weft_trainer *trainer;
     weft_config config = tiny(NULL);

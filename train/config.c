@@ -154,6 +154,9 @@ static const key keys[] = {
       "of initial values, order and dropout" },
     { "train.label_smoothing", REAL, AT(train, label_smoothing), "0.1", "[0, 1)", 0,
       "epsilon, spread evenly over all classes" },
+    { "train.precision", CHOICE, AT(train, precision), "float", "float|bf16", WEFT_CONFIG_FLOAT,
+      "bf16: matrix products of training take operands in bfloat16, where the processor has "
+      "AVX512_BF16" },
     { "train.accumulate", INTEGER, AT(train, accumulate), "1", "[1, 100000]", 0,
       "batches whose gradients are summed for an update" },
     { "train.log_every", INTEGER, AT(train, log_every), "50", "[1, 1000000000]", 0,

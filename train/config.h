@@ -45,6 +45,7 @@ typedef enum weft_config_init {
     WEFT_CONFIG_NORMAL          /* N(0, 0.02), as GPT-2 */
 } weft_config_init_kind;
 typedef enum weft_config_attention { WEFT_CONFIG_FULL } weft_config_attention;
+typedef enum weft_config_precision { WEFT_CONFIG_FLOAT, WEFT_CONFIG_BF16 } weft_config_precision;
 typedef enum weft_config_monitor {
     WEFT_CONFIG_LOSS, /* the only one where less is better */
     WEFT_CONFIG_BLEU,
@@ -104,6 +105,7 @@ typedef struct weft_config {
             patience;
         double label_smoothing, target_exact, ema;
         weft_config_monitor monitor;
+        weft_config_precision precision;
         bool check_finite;
     } train;
     struct {

@@ -206,8 +206,9 @@ weft_status weft_trainer_restore(weft_trainer *t, const weft_checkpoint_file *fi
 /* Keys outside [data] and [model] that decide what the past of a run was. */
 static bool decides_past(const char *section, const char *line)
 {
-    static const char *const keys[] = { "[train]seed =", "[train]batch_tokens =",
-                                        "[train]monitor =", "[train]ema =", "[optim]kind =" };
+    static const char *const keys[] = { "[train]seed =",      "[train]batch_tokens =",
+                                        "[train]monitor =",   "[train]ema =",
+                                        "[train]precision =", "[optim]kind =" };
     if (strcmp(section, "[data]") == 0 || strcmp(section, "[model]") == 0) return true;
     const size_t n_section = strlen(section);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)

@@ -70,6 +70,12 @@ static weft_status make_sample(weft_trainer *t)
     return weft_corpus_encode(t->sample, model->source_vocab, model->target_vocab);
 }
 
+/* What all tapes that training computes on have in common. */
+static unsigned tape_flags(const weft_config *config)
+{
+    return config->train.precision == WEFT_CONFIG_BF16 ? WEFT_BF16 : 0;
+}
+
 /* The ids of training, and all of validation. */
 static weft_status encode(weft_trainer *t)
 {
@@ -104,7 +110,8 @@ static weft_status prepare(weft_trainer *t)
         if (!t->ema) return WEFT_ERR_MEMORY;
         memcpy(t->ema, weft_params_values(t->model->params), size * sizeof *t->ema);
     }
-    t->tape = weft_tape_new(config->train.check_finite ? WEFT_CHECK_FINITE : 0);
+    t->tape =
+        weft_tape_new(tape_flags(config) | (config->train.check_finite ? WEFT_CHECK_FINITE : 0));
     t->valid_tape = weft_tape_new(WEFT_NO_GRAD);
     return t->optimiser && t->tape && t->valid_tape ? WEFT_OK : WEFT_ERR_MEMORY;
 }
@@ -143,7 +150,10 @@ static weft_status make_model(weft_trainer *t, const weft_config *config,
 static weft_status build(weft_trainer *t, const weft_config *config,
                          const weft_checkpoint_file *file)
 {
-    weft_status status = weft_dataset_read(config, WEFT_PART_TRAIN, &t->train);
+    weft_status status = WEFT_OK;
+    if (config->train.precision == WEFT_CONFIG_BF16) status = weft_gemm_check_bf16();
+    if (status != WEFT_OK) return weft_error_prefix(status, "train.precision = bf16: ");
+    status = weft_dataset_read(config, WEFT_PART_TRAIN, &t->train);
     t->read_s = weft_seconds() - t->begin_s;
     if (status == WEFT_OK) status = make_model(t, config, file);
     const double start_s = weft_seconds();
@@ -230,7 +240,7 @@ void weft_trainer_exchange(weft_trainer *t)
 /* The loss was not finite: compute it once more and look at every value on the way. */
 static weft_status find_origin(weft_trainer *t, const weft_batch *batch)
 {
-    weft_tape *tape = weft_tape_new(WEFT_CHECK_FINITE);
+    weft_tape *tape = weft_tape_new(tape_flags(&t->model->config) | WEFT_CHECK_FINITE);
     if (!tape) return WEFT_ERR_MEMORY;
     weft_tape_seed(tape, (uint64_t)t->model->config.train.seed, (uint64_t)t->update + 1);
     const weft_var loss = weft_transformer_loss(&t->model->transformer, tape, batch, NULL);

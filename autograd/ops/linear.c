@@ -63,7 +63,8 @@ static void forward(const weft_call *c)
     const weft_tensor *x = &c->in[X], *weight = &c->in[WEIGHT], *bias = &c->in[BIAS];
     const int64_t R = weft_rows(x), K = weft_cols(x), C = weight->dim[0];
     weft_real *y = c->out[0].real, *slope = c->saved[0].data ? c->saved[0].real : NULL;
-    weft_gemm(&(weft_gemm_args){ .trans_b = true,
+    weft_gemm(&(weft_gemm_args){ .bf16 = weft_products_bf16(c),
+                                 .trans_b = true,
                                  .M = R,
                                  .N = C,
                                  .K = K,
@@ -136,7 +137,8 @@ static void backward(const weft_call *c)
         dz = to;
     }
     if (c->din[X].data)
-        weft_gemm(&(weft_gemm_args){ .M = R,
+        weft_gemm(&(weft_gemm_args){ .bf16 = weft_products_bf16(c),
+                                     .M = R,
                                      .N = K,
                                      .K = C,
                                      .alpha = 1,
@@ -148,7 +150,8 @@ static void backward(const weft_call *c)
                                      .C = c->din[X].real,
                                      .ldc = c->din[X].ld });
     if (c->din[WEIGHT].data)
-        weft_gemm(&(weft_gemm_args){ .trans_a = true,
+        weft_gemm(&(weft_gemm_args){ .bf16 = weft_products_bf16(c),
+                                     .trans_a = true,
                                      .M = C,
                                      .N = K,
                                      .K = R,

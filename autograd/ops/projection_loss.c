@@ -150,7 +150,8 @@ static void add_columns(int64_t n, int64_t V, const weft_real *z, double *column
 static void project(const weft_call *c, const workspace *w, int64_t from, int64_t n)
 {
     const weft_tensor *x = &c->in[X], *weight = &c->in[WEIGHT];
-    weft_gemm(&(weft_gemm_args){ .trans_b = true,
+    weft_gemm(&(weft_gemm_args){ .bf16 = weft_products_bf16(c),
+                                 .trans_b = true,
                                  .M = n,
                                  .N = weight->dim[0],
                                  .K = weight->dim[1],
@@ -169,7 +170,8 @@ static void keep_gradients(const weft_call *c, const workspace *w, int64_t from,
     const weft_tensor *x = &c->in[X], *weight = &c->in[WEIGHT];
     const int64_t V = weight->dim[0], D = weight->dim[1];
     if (c->saved[X].data)
-        weft_gemm(&(weft_gemm_args){ .M = n,
+        weft_gemm(&(weft_gemm_args){ .bf16 = weft_products_bf16(c),
+                                     .M = n,
                                      .N = D,
                                      .K = V,
                                      .alpha = 1,
@@ -180,7 +182,8 @@ static void keep_gradients(const weft_call *c, const workspace *w, int64_t from,
                                      .C = c->saved[X].real + from * D,
                                      .ldc = D });
     if (c->saved[WEIGHT].data)
-        weft_gemm(&(weft_gemm_args){ .trans_a = true,
+        weft_gemm(&(weft_gemm_args){ .bf16 = weft_products_bf16(c),
+                                     .trans_a = true,
                                      .M = V,
                                      .N = D,
                                      .K = n,

@@ -76,6 +76,16 @@ endif()
 
 expect(CODE 0 ARGS bench step --workload gpt --steps 1 --profile
   OUT_HAS "gpt: [^\n]* ms a step[^\n]*\n.*linear +backward +[0-9]+ .*GFLOP/s.*\nstep +all ")
+# Other precision: named in the kernel; refused with another kernel, which stands for another processor.
+set(ENV{BLIS_ARCH_TYPE} generic)
+execute_process(COMMAND ${WEFT} bench step --workload gpt --steps 1 --precision bf16 --json
+  WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE out RESULT_VARIABLE code ERROR_VARIABLE err)
+unset(ENV{BLIS_ARCH_TYPE})
+if(NOT (code EQUAL 0 AND out MATCHES "avx512-bf16") AND # without BLIS nobody reads the variable
+   NOT (code EQUAL 2 AND err MATCHES "^weft bench step: products in bfloat16 need [^\n]*\n$"))
+  message(SEND_ERROR "weft bench step --precision bf16: exit code ${code}: ${out}${err}")
+endif()
+
 expect(CODE 2 ARGS bench step --workload huge ERR_HAS "^weft bench step: [^\n]*huge[^\n]*\n")
 expect(CODE 2 ARGS bench step --steps 0 ERR_HAS "^weft bench step: [^\n]*--steps 0[^\n]*\n")
 expect(CODE 3 ARGS bench step --trace no/such/folder/t.json
