@@ -30,6 +30,17 @@ WEFT_INLINE double row_sum(int64_t C, const weft_real *x)
     return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
 }
 
+/* The sum of x y, in the same way. */
+WEFT_INLINE double row_product(int64_t C, const weft_real *x, const weft_real *y)
+{
+    double s[8] = { 0 };
+    int64_t k = 0;
+    for (; k + 8 <= C; k += 8)
+        for (int i = 0; i < 8; i++) s[i] += (double)x[k + i] * (double)y[k + i];
+    for (int i = 0; k < C; k++, i++) s[i] += (double)x[k] * (double)y[k];
+    return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
+}
+
 /* y = exp(x - max), and the sum of y. Where max is -inf nothing is subtracted: a row that is all
  * -inf gives zeros and the sum 0, a NaN stays NaN. */
 WEFT_INLINE double row_exp(int64_t C, const weft_real *x, weft_real max, weft_real *y)

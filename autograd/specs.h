@@ -112,6 +112,61 @@ typedef struct weft_sinusoid_spec {
     int64_t length; /* dynamic and YaRN: positions of the training */
 } weft_sinusoid_spec;
 
+/* Feature maps of linear attention. */
+typedef enum weft_feature_map {
+    WEFT_FEATURES_ELU,  /* elu(x) + 1 (Katharopoulos et al. 2020) */
+    WEFT_FEATURES_GIVEN /* q and k are features already (weft_favor) */
+} weft_feature_map;
+typedef struct weft_linear_attention_spec {
+    int heads, kv_heads; /* H; G, divides H, 0 means H */
+    weft_feature_map map;
+    bool causal;
+    double eps;                    /* added to the denominator; 0 means 1e-6 */
+    weft_var q_offsets, k_offsets; /* int32 [B+1]; WEFT_NIL k_offsets means q_offsets */
+} weft_linear_attention_spec;
+
+/* What is subtracted in the exponent of random features, so that nothing overflows. */
+typedef enum weft_stabiliser {
+    WEFT_STABILISE_NONE,    /* nothing: for the keys of causal attention */
+    WEFT_STABILISE_ROW,     /* the row's largest: for queries */
+    WEFT_STABILISE_SENTENCE /* the sentence's largest: for keys */
+} weft_stabiliser;
+typedef struct weft_favor_spec {
+    int heads;
+    bool hyperbolic; /* features of w and of -w: 2 m of them */
+    double scale;    /* of x; 0 means K^(-1/4), so that products are those of attention */
+    double eps;      /* added to each feature, before 1 / sqrt(m) */
+    weft_stabiliser stabiliser;
+    weft_var offsets; /* int32 [B+1] */
+} weft_favor_spec;
+
+typedef struct weft_lsh_spec {
+    int heads;
+    int rounds;      /* of hashing; 0 means 1 */
+    int64_t buckets; /* 1 or even; 0: 1 for a sentence of up to one chunk, else 2 ceil(n / chunk) */
+    int64_t chunk;   /* tokens, of those sorted by bucket; 0 means 64 */
+    bool causal;
+    double scale;     /* 0 means 1 / sqrt(K) */
+    uint64_t key;     /* of the rotations */
+    weft_var offsets; /* int32 [B+1] */
+    weft_var hashes;  /* int32 [N, H rounds]: the buckets, where they are known */
+} weft_lsh_spec;
+
+typedef enum weft_probsparse_kind {
+    WEFT_PROBSPARSE,           /* every query may see every key */
+    WEFT_PROBSPARSE_PUBLISHED, /* causal as published: what is selected depends on the future */
+    WEFT_PROBSPARSE_CAUSAL     /* strictly causal */
+} weft_probsparse_kind;
+typedef struct weft_probsparse_spec {
+    int heads;
+    weft_probsparse_kind kind;
+    double factor;                 /* c; 0 means 5 */
+    double scale;                  /* 0 means 1 / sqrt(K) */
+    uint64_t key;                  /* of the sampled keys */
+    weft_var q_offsets, k_offsets; /* int32 [B+1]; WEFT_NIL k_offsets means q_offsets */
+    weft_var selected;             /* int32 [N, H]: 1 where a query attends, where that is known */
+} weft_probsparse_spec;
+
 typedef struct weft_cross_entropy_spec {
     double smoothing; /* eps in [0, 1): target (1 - eps) + eps/V, others eps/V */
     int32_t ignore;   /* rows with this target count 0 where `has_ignore` */
