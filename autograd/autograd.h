@@ -92,7 +92,7 @@ enum {
     WEFT_ACCOUNT = 16,     /* note what lies in the arena when it is fullest: weft_tape_account */
     WEFT_BF16 = 32 /* the products of linear and projection_loss, and those of their gradients, take
                       operands rounded to bfloat16 (weft_gemm_args); definitions and all else do not.
-                      No tape where weft_gemm_check_bf16 refuses */
+                      No tape, unless a dry one, where weft_gemm_check_bf16 refuses */
 };
 weft_tape *weft_tape_new(unsigned flags) WEFT_MUST_CHECK; /* NULL: weft_message() says why */
 void weft_tape_free(weft_tape *tape);                     /* NULL is allowed */

@@ -16,6 +16,7 @@ static const weft_cli_subcommand subcommands[] = {
     { "average", weft_cli_average, "one model from several checkpoints of a run" },
     { "logprob", weft_cli_logprob, "how likely a trained model finds given translations" },
     { "inspect", weft_cli_inspect, "what a checkpoint holds, and whether it is whole" },
+    { "check", weft_cli_check, "is the model of a configuration what it should be?" },
     { "plan", weft_cli_plan, "how much memory a training step will take" },
     { "score", weft_cli_score, "BLEU, chrF or exact match of hypotheses against references" },
     { "gradcheck", weft_cli_gradcheck, "are the gradients of the operations right?" },

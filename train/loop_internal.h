@@ -34,6 +34,8 @@ struct weft_trainer {
     bool other_numerics; /* the checkpoint was made with another kernel */
 };
 
+/** What all tapes that training computes on have in common. */
+unsigned weft_trainer_tape_flags(const weft_config *config);
 /** What the configuration says of the optimiser, and of the batches of an encoded corpus. */
 weft_optimiser_spec weft_trainer_optimiser(const weft_config *config);
 weft_status weft_trainer_batches(const weft_config *config, const weft_vocab *const vocabs[2],

@@ -1,22 +1,11 @@
 /* plan.c - the memory of a training step, from a dry run. */
-#include "train/plan.h"
-#include "train/loop_internal.h"
+#include "train/plan_internal.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { MOST_BATCH_TOKENS = 100000000 }; /* that train.batch_tokens may be */
-
-struct weft_planner {
-    weft_config config;
-    bool made_up; /* sentences of one shape instead of a corpus */
-    weft_plan_shape shape;
-    weft_corpus *corpus;
-    weft_vocab *vocabs[2];
-    weft_params *params; /* dry */
-    weft_transformer model;
-};
 
 void weft_plan_release(weft_plan *plan)
 {
@@ -138,7 +127,8 @@ static weft_status account(weft_planner *p, const weft_batch *batch, bool by_par
     plan->parameters = plan->gradients = block;
     plan->optimiser = weft_optimiser_bytes(p->params, &spec);
     plan->average = config->train.ema > 0 ? block : 0;
-    weft_tape *tape = weft_tape_new(WEFT_DRY | (by_part ? WEFT_ACCOUNT : 0));
+    weft_tape *tape =
+        weft_tape_new(WEFT_DRY | (by_part ? WEFT_ACCOUNT : 0) | weft_trainer_tape_flags(config));
     if (!tape) return WEFT_ERR_MEMORY;
     const weft_var loss = weft_transformer_loss(&p->model, tape, batch, NULL);
     weft_status status = weft_backward(tape, loss, NULL);

@@ -70,8 +70,7 @@ static weft_status make_sample(weft_trainer *t)
     return weft_corpus_encode(t->sample, model->source_vocab, model->target_vocab);
 }
 
-/* What all tapes that training computes on have in common. */
-static unsigned tape_flags(const weft_config *config)
+unsigned weft_trainer_tape_flags(const weft_config *config)
 {
     return config->train.precision == WEFT_CONFIG_BF16 ? WEFT_BF16 : 0;
 }
@@ -110,8 +109,8 @@ static weft_status prepare(weft_trainer *t)
         if (!t->ema) return WEFT_ERR_MEMORY;
         memcpy(t->ema, weft_params_values(t->model->params), size * sizeof *t->ema);
     }
-    t->tape =
-        weft_tape_new(tape_flags(config) | (config->train.check_finite ? WEFT_CHECK_FINITE : 0));
+    t->tape = weft_tape_new(weft_trainer_tape_flags(config) |
+                            (config->train.check_finite ? WEFT_CHECK_FINITE : 0));
     t->valid_tape = weft_tape_new(WEFT_NO_GRAD);
     return t->optimiser && t->tape && t->valid_tape ? WEFT_OK : WEFT_ERR_MEMORY;
 }
@@ -121,7 +120,7 @@ static weft_status reserve(weft_trainer *t)
 {
     weft_batch largest;
     weft_batches_largest(t->batches, &largest);
-    weft_tape *plan = weft_tape_new(WEFT_DRY);
+    weft_tape *plan = weft_tape_new(WEFT_DRY | weft_trainer_tape_flags(&t->model->config));
     if (!plan) return WEFT_ERR_MEMORY;
     const weft_var loss = weft_transformer_loss(&t->model->transformer, plan, &largest, NULL);
     weft_status status = weft_backward(plan, loss, NULL);
@@ -240,7 +239,7 @@ void weft_trainer_exchange(weft_trainer *t)
 /* The loss was not finite: compute it once more and look at every value on the way. */
 static weft_status find_origin(weft_trainer *t, const weft_batch *batch)
 {
-    weft_tape *tape = weft_tape_new(tape_flags(&t->model->config) | WEFT_CHECK_FINITE);
+    weft_tape *tape = weft_tape_new(weft_trainer_tape_flags(&t->model->config) | WEFT_CHECK_FINITE);
     if (!tape) return WEFT_ERR_MEMORY;
     weft_tape_seed(tape, (uint64_t)t->model->config.train.seed, (uint64_t)t->update + 1);
     const weft_var loss = weft_transformer_loss(&t->model->transformer, tape, batch, NULL);

@@ -1,0 +1,36 @@
+# weft check: certificates of sound models, and mistakes.
+include(${CMAKE_CURRENT_LIST_DIR}/expect.cmake)
+
+set(small --task copy --set data.train_size=200 --set data.valid_size=10 --set model.d_model=16
+          --set model.ffn=24 --set model.heads=2 --set model.encoder_layers=1
+          --set model.decoder_layers=1 --set train.batch_tokens=500 --longest 12 --probes 4)
+expect(CODE 0 ARGS check ${small}
+  OUT_HAS "^causality  double  holds  4 places: .*\ncausality  float   holds .*\nisolation  double  holds  6 sentences.*\nisolation  float   holds .*\ngradient   double  holds .*\nrows       double  holds .*\npositions  double  holds  257 positions.*\ndecoding   double  holds .*bit by bit.*\nlimits             holds  longest .*\n9 of 9 certificates hold\n$")
+expect(CODE 0 ARGS check ${small} --only positions --set model.position=none
+  OUT_HAS "^positions  double  -      the model encodes no positions\n0 of 0 certificates hold\n$")
+
+execute_process(COMMAND ${WEFT} check ${small} --only rows --json OUTPUT_VARIABLE out
+  RESULT_VARIABLE code WORKING_DIRECTORY ${WORK})
+foreach(key certificate precision verdict questions worst text)
+  string(JSON value_${key} GET "${out}" ${key})
+endforeach()
+if(NOT code STREQUAL 0 OR NOT value_certificate STREQUAL rows OR NOT value_verdict STREQUAL holds
+   OR value_questions LESS 100)
+  message(SEND_ERROR "weft check --json: ${code}: ${out}")
+endif()
+
+# Limits that a run would meet at its end: a validation sentence that the table of positions cannot take.
+file(WRITE ${WORK}/train.tsv "a b\tc\nb a\tc c\n")
+file(WRITE ${WORK}/valid.tsv "a b\tc\na a a a a a a a a a a a\tb\n")
+file(WRITE ${WORK}/short.ini "[data]\ntrain = train.tsv\nvalid = valid.tsv\nmax_length = 8\n[model]\nd_model = 16\nffn = 24\nheads = 2\nencoder_layers = 1\ndecoder_layers = 1\nposition = learned\nmax_positions = 10\n[train]\nmax_decode_length = 8\nbatch_tokens = 100\n")
+expect(CODE 1 ARGS check --config short.ini --only limits
+  OUT_HAS "^limits             FAILS  the validation text has a sentence of 13 tokens, model.max_positions = 10\n0 of 1 certificates hold\n$")
+expect(CODE 1 ARGS check --config short.ini --only limits --set train.batch_tokens=100000000
+       --set data.valid= --set model.d_model=65536 --set model.ffn=1048576
+       --set model.encoder_layers=60 OUT_HAS "FAILS  a step of .* tokens takes [0-9]+ MiB, this computer has")
+
+expect(CODE 2 ARGS check ERR "weft check: one of --config FILE and --task NAME is needed\n")
+expect(CODE 2 ARGS check ${small} --only luck ERR "weft check: there is no certificate luck\n")
+expect(CODE 2 ARGS check ${small} --set model.heads=3 ERR_HAS "^weft check: .*model.heads = 3")
+expect(CODE 2 ARGS check ${small} --longest 1 --only causality ERR_HAS "^weft check: causality: certify: 4 probes in sentences of 1 tokens")
+expect(CODE 2 ARGS check ${small} --longest 1 --only limits --config x.ini ERR_HAS "one of --config FILE and --task NAME")

@@ -1,0 +1,313 @@
+/* certify_attention.c - what holds of the weights of attention, and of decoding with a past. */
+#include "train/certify_internal.h"
+#include "train/decode_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const double tolerance = sizeof(weft_real) == 4 ? 1e-4 : 1e-12;
+
+/* ---- rows of weights ---------------------------------------------------------------------------- */
+
+typedef struct rows_search {
+    const weft_transformer *model;
+    weft_certificate *certificate;
+    int64_t n_layers; /* attentions looked at */
+} rows_search;
+
+static double sum_of(const weft_real *row, int64_t n, double *least)
+{
+    double sum = 0;
+    for (int64_t j = 0; j < n; j++) {
+        sum += (double)row[j];
+        if ((double)row[j] < *least) *least = (double)row[j];
+    }
+    return sum;
+}
+
+/* The weights [N, H, S] of the attention recorded in `scope`, where there is one. */
+static weft_status ask_weights(rows_search *s, weft_tape *tape, const char *scope)
+{
+    weft_certificate *c = s->certificate;
+    const int H = s->model->config.layer.heads;
+    const weft_var y = weft_attention_find(tape, scope);
+    if (weft_is_nil(y)) return weft_tape_status(tape);
+    const weft_tensor w = weft_value(tape, weft_attention_weights(tape, y, H));
+    if (weft_tape_status(tape) != WEFT_OK) return weft_tape_status(tape);
+    s->n_layers++;
+    const int64_t S = weft_cols(&w);
+    for (int64_t r = 0; r < weft_rows(&w); r++) {
+        double least = 0;
+        const double sum = sum_of(w.real + r * w.ld, S, &least), error = fabs(sum - 1);
+        c->n_questions++;
+        if (error <= tolerance && error > c->worst) c->worst = error;
+        if (!(error <= tolerance))
+            weft_certify_fail(c, "%s, head %lld: the weights of row %lld sum to %.15g", scope,
+                              (long long)(r % H), (long long)(r / H), sum);
+        if (least < 0)
+            weft_certify_fail(c, "%s, head %lld: row %lld has the weight %g", scope,
+                              (long long)(r % H), (long long)(r / H), least);
+    }
+    return WEFT_OK;
+}
+
+static weft_status ask_all_weights(rows_search *s, const weft_certify_spec *spec,
+                                   const weft_subject *subject, const weft_probe *p)
+{
+    const weft_transformer_config *config = &s->model->config;
+    weft_tape *tape = weft_tape_new(WEFT_NO_GRAD);
+    char scope[64];
+    if (!tape) return WEFT_ERR_MEMORY;
+    weft_tape_seed(tape, spec->seed, 1);
+    (void)subject->hidden(subject->model, tape, &p->batch);
+    weft_status status = weft_tape_status(tape);
+    for (int i = 0; i < config->encoder_layers && !config->decoder_only && status == WEFT_OK; i++) {
+        snprintf(scope, sizeof scope, "encoder.layers.%d.self_attn", i);
+        status = ask_weights(s, tape, scope);
+    }
+    for (int i = 0; i < config->decoder_layers && status == WEFT_OK; i++) {
+        snprintf(scope, sizeof scope, "decoder.layers.%d.self_attn", i);
+        status = ask_weights(s, tape, scope);
+        snprintf(scope, sizeof scope, "decoder.layers.%d.multihead_attn", i);
+        if (status == WEFT_OK && !config->decoder_only) status = ask_weights(s, tape, scope);
+    }
+    weft_tape_free(tape);
+    return status;
+}
+
+/* ---- rows of the scores' gradient ---------------------------------------------------------------- */
+
+static int input_named(const weft_op *op, const char *name)
+{
+    const size_t n = strlen(name);
+    const char *word = op->inputs;
+    for (int i = 0; word && *word; i++) {
+        const size_t length = strcspn(word, " ");
+        if (length == n && memcmp(word, name, n) == 0) return i;
+        word += length + (word[length] == ' ');
+    }
+    return -1;
+}
+
+static double largest_of(const weft_tensor *x)
+{
+    double largest = 0;
+    for (int64_t r = 0; r < weft_rows(x); r++)
+        for (int64_t k = 0; k < weft_cols(x); k++)
+            largest = fmax(largest, fabs((double)x->real[r * x->ld + k]));
+    return largest;
+}
+
+/* dK = dS^T Q: where each row of dS sums to 0, adding one vector to all keys of a sentence changes
+ * nothing, and dK sums to 0 over them. */
+static void watch_keys(void *context, const weft_event *event)
+{
+    rows_search *s = context;
+    const weft_call *call = event->call;
+    if (!event->done || !event->backward || !call->dout || strcmp(call->op->name, "attention") != 0)
+        return;
+    const int at_k = input_named(call->op, "k"), at_o = input_named(call->op, "k_offsets");
+    const weft_tensor *dk = &call->din[at_k], *offsets = &call->in[at_o];
+    if (!dk->data || call->add[at_k] || offsets->rank < 0) return;
+    const double unit = largest_of(dk);
+    for (int64_t b = 0; b + 1 < offsets->dim[0]; b++) {
+        const int64_t from = offsets->i32[b], to = offsets->i32[b + 1];
+        for (int64_t k = 0; k < weft_cols(dk); k++) {
+            double sum = 0;
+            for (int64_t r = from; r < to; r++) sum += (double)dk->real[r * dk->ld + k];
+            const double error = fabs(sum) / (unit * (double)(to - from + 1));
+            s->certificate->n_questions++;
+            if (error <= tolerance && error > s->certificate->worst) s->certificate->worst = error;
+            if (!(error <= tolerance) && unit > 0)
+                weft_certify_fail(s->certificate,
+                                  "%s: the gradients by the keys of sentence %lld sum to %g in "
+                                  "column %lld: rows of the scores' gradient do not sum to 0",
+                                  event->scope ? event->scope : "", (long long)b, sum,
+                                  (long long)k);
+        }
+    }
+}
+
+static weft_status ask_gradients(rows_search *s, const weft_certify_spec *spec,
+                                 const weft_subject *subject, const weft_probe *p,
+                                 weft_params *params)
+{
+    weft_tape *tape = weft_tape_new(0);
+    if (!tape) return WEFT_ERR_MEMORY;
+    weft_tape_seed(tape, spec->seed, 1);
+    weft_tape_watch(tape, watch_keys, s);
+    weft_params_zero_gradients(params);
+    const weft_var labels = weft_constant_int(tape, WEFT_DIMS(p->N[1]), p->labels);
+    const weft_var x = subject->hidden(subject->model, tape, &p->batch);
+    const weft_status status =
+        weft_backward(tape, subject->loss(subject->model, tape, x, labels), NULL);
+    weft_tape_free(tape);
+    return status;
+}
+
+weft_status weft_certify_rows(const weft_transformer *model, weft_params *params,
+                              const weft_certify_spec *given, weft_certificate *certificate)
+{
+    weft_certify_spec spec;
+    weft_probe p = { 0 };
+    rows_search s = { .model = model, .certificate = certificate };
+    const weft_subject subject = weft_subject_of(model, params);
+    *certificate = (weft_certificate){ .verdict = WEFT_HOLDS };
+    weft_status status = weft_certify_defaults(given, &spec);
+    if (status == WEFT_OK) status = weft_probe_init(&p, &subject, &spec);
+    if (status == WEFT_OK) status = ask_all_weights(&s, &spec, &subject, &p);
+    if (status == WEFT_OK && s.n_layers > 0)
+        status = ask_gradients(&s, &spec, &subject, &p, params);
+    if (s.n_layers == 0) certificate->verdict = WEFT_NOT_ASKED;
+    if (s.n_layers == 0)
+        weft_certify_say(certificate, "no attention of the model has weights of its own");
+    else
+        weft_certify_say(certificate,
+                         "%lld attentions: weights sum to 1, rows of the scores' gradient to 0, "
+                         "within %.1e",
+                         (long long)s.n_layers, certificate->worst);
+    weft_probe_free(&p);
+    return status;
+}
+
+/* ---- decoding ----------------------------------------------------------------------------------- */
+
+enum { DECODED = 3, MOST_STEPS = 40 }; /* sentences, and tokens of each */
+
+typedef struct decoding {
+    const weft_transformer *model;
+    const weft_certify_spec *spec;
+    weft_certificate *certificate;
+    weft_probe source; /* its first side alone is used */
+    int64_t T;
+    int32_t ids[DECODED * MOST_STEPS], offsets[DECODED + 1], rows[2 * DECODED * MOST_STEPS];
+    weft_real *logits; /* [DECODED T, V] of reading all at once */
+    bool same_bits;
+} decoding;
+
+static void make_target(decoding *d)
+{
+    const uint64_t key = weft_random_key(d->spec->seed, 3, 0);
+    const int64_t V = d->model->config.target_V;
+    for (int64_t r = 0; r < DECODED * d->T; r++) {
+        d->ids[r] = (int32_t)weft_random_below(key, (uint64_t)r, (uint64_t)V);
+        d->rows[2 * r] = (int32_t)(r / d->T);
+        d->rows[2 * r + 1] = (int32_t)(r % d->T);
+    }
+    for (int64_t b = 0; b <= DECODED; b++) d->offsets[b] = (int32_t)(b * d->T);
+}
+
+/* Weights that a step gives to what it has not read. */
+static weft_status ask_beyond(decoding *d, weft_tape *tape)
+{
+    const int H = d->model->config.layer.heads;
+    for (int i = 0; i < d->model->config.decoder_layers; i++) {
+        char scope[64];
+        snprintf(scope, sizeof scope, "decoder.layers.%d.self_attn", i);
+        const weft_var y = weft_attention_find(tape, scope);
+        if (weft_is_nil(y)) continue;
+        const weft_tensor w = weft_value(tape, weft_attention_weights(tape, y, H));
+        if (weft_tape_status(tape) != WEFT_OK) return weft_tape_status(tape);
+        for (int64_t r = 0; r < weft_rows(&w); r++)
+            for (int64_t j = r / H % d->T + 1; j < weft_cols(&w); j++) {
+                d->certificate->n_questions++;
+                if (w.real[r * w.ld + j] != 0)
+                    weft_certify_fail(
+                        d->certificate,
+                        "%s, head %lld: position %lld gives position %lld the weight %g", scope,
+                        (long long)(r % H), (long long)(r / H % d->T), (long long)j,
+                        (double)w.real[r * w.ld + j]);
+            }
+    }
+    return WEFT_OK;
+}
+
+static weft_status read_all(decoding *d, weft_tape *tape)
+{
+    const int64_t N = DECODED * d->T, V = d->model->config.target_V;
+    const weft_batch batch = { .source = d->source.batch.source,
+                               .target = { DECODED, N, d->ids, d->offsets, d->rows } };
+    const weft_subject s = weft_subject_of(d->model, NULL);
+    weft_tape_reset(tape);
+    const weft_var y = s.logits(d->model, tape, s.hidden(d->model, tape, &batch));
+    const weft_tensor logits = weft_value(tape, y);
+    if (weft_tape_status(tape) != WEFT_OK) return weft_tape_status(tape);
+    d->logits = weft_alloc((size_t)(N * V), sizeof *d->logits);
+    if (!d->logits) return WEFT_ERR_MEMORY;
+    for (int64_t r = 0; r < N; r++)
+        memcpy(d->logits + r * V, logits.real + r * logits.ld, (size_t)V * sizeof(weft_real));
+    return ask_beyond(d, tape);
+}
+
+static void compare_step(decoding *d, const weft_tensor *step, int64_t t)
+{
+    const int64_t V = d->model->config.target_V;
+    for (int64_t b = 0; b < DECODED; b++) {
+        const weft_real *x = d->logits + (b * d->T + t) * V, *y = step->real + b * step->ld;
+        double largest = 0, apart = 0;
+        for (int64_t k = 0; k < V; k++) {
+            largest = fmax(largest, fabs((double)x[k]));
+            apart = fmax(apart, fabs((double)x[k] - (double)y[k]));
+        }
+        const double error = apart / fmax(largest, 1e-300);
+        d->certificate->n_questions++;
+        d->same_bits &= memcmp(x, y, (size_t)V * sizeof *x) == 0;
+        if (error <= tolerance && error > d->certificate->worst) d->certificate->worst = error;
+        if (!(error <= tolerance))
+            weft_certify_fail(d->certificate,
+                              "step %lld of sentence %lld: logits differ by %.1e from those of "
+                              "reading all at once",
+                              (long long)t, (long long)b, error);
+    }
+}
+
+static weft_status read_steps(decoding *d, weft_tape *tape)
+{
+    weft_reader reader;
+    static const int32_t each[DECODED] = { 0, 1, 2 };
+    weft_status status = weft_reader_init(&reader, d->model, tape, DECODED, DECODED, DECODED);
+    if (status == WEFT_OK && !d->model->config.decoder_only)
+        status = weft_reader_encode(&reader, &d->source.batch.source);
+    for (int64_t t = 0; t < d->T && status == WEFT_OK; t++) {
+        int32_t ids[DECODED];
+        for (int64_t b = 0; b < DECODED; b++) ids[b] = d->ids[b * d->T + t];
+        const weft_var y = weft_reader_step(&reader, ids);
+        const weft_tensor logits = weft_value(tape, y);
+        status = weft_tape_status(tape);
+        if (status == WEFT_OK) compare_step(d, &logits, t);
+        if (status == WEFT_OK) status = weft_reader_keep(&reader, DECODED, each);
+    }
+    weft_reader_free(&reader);
+    return status;
+}
+
+weft_status weft_certify_decoding(const weft_transformer *model, weft_params *params,
+                                  const weft_certify_spec *given, weft_certificate *certificate)
+{
+    weft_certify_spec spec;
+    weft_probe all = { 0 };
+    decoding d = { .model = model, .spec = &spec, .certificate = certificate, .same_bits = true };
+    const weft_subject subject = weft_subject_of(model, params);
+    *certificate = (weft_certificate){ .verdict = WEFT_HOLDS };
+    weft_status status = weft_certify_defaults(given, &spec);
+    if (status == WEFT_OK) status = weft_probe_init(&all, &subject, &spec);
+    if (status == WEFT_OK)
+        status = weft_probe_select(&all, DECODED, (const int64_t[]){ 0, 3, 4 }, &d.source);
+    weft_tape *tape = status == WEFT_OK ? weft_tape_new(WEFT_NO_GRAD) : NULL;
+    if (status == WEFT_OK && !tape) status = WEFT_ERR_MEMORY;
+    d.T = spec.longest < MOST_STEPS ? spec.longest : MOST_STEPS;
+    if (status == WEFT_OK) make_target(&d);
+    if (status == WEFT_OK) status = read_all(&d, tape);
+    if (status == WEFT_OK) status = read_steps(&d, tape);
+    weft_certify_say(
+        certificate,
+        "%d sentences of %lld tokens: step by step as all at once, %s; weights beyond a "
+        "step are 0",
+        DECODED, (long long)d.T, d.same_bits ? "bit by bit" : "up to rounding");
+    weft_tape_free(tape);
+    weft_free(d.logits);
+    weft_probe_free(&d.source);
+    weft_probe_free(&all);
+    return status;
+}
