@@ -89,12 +89,14 @@ enum { N_PRODUCTS = sizeof products / sizeof products[0], N_REPEATS = 5 };
 static const char *const workloads[] = { "tiny", "base", "gpt" };
 enum { N_WORKLOADS = sizeof workloads / sizeof workloads[0] };
 
-/* n values uniform in (-1/2, 1/2), a period of them repeated; NULL without memory. */
-static weft_real *random_matrix(int64_t n, uint64_t site)
+/* n values uniform in (-1/2, 1/2), a period of them repeated; NULL without memory. In an arena, whose
+ * memory goes back to the system: the step that is measured next should not seem to hold it. */
+static weft_real *random_matrix(weft_arena *arena, int64_t n, uint64_t site)
 {
     enum { PERIOD = 65521 };
-    weft_real *x = weft_alloc((size_t)n, sizeof *x);
-    if (!x) return NULL;
+    size_t at;
+    if (weft_arena_take(arena, (size_t)n * sizeof(weft_real), &at) != WEFT_OK) return NULL;
+    weft_real *x = weft_arena_at(arena, at);
     const uint64_t key = weft_random_key(1, 0, site);
     for (int64_t i = 0; i < n; ++i)
         x[i] = i < PERIOD ? (weft_real)(weft_random_uniform(key, 0, (uint32_t)i) - 0.5)
@@ -114,8 +116,10 @@ static void run(int side, const weft_gemm_args *args)
  * false without memory. */
 static bool product_s(const struct bench_product *p, bool bf16, double s[N_SIDES])
 {
-    weft_real *A = random_matrix(p->M * p->K, 1), *B = random_matrix(p->K * p->N, 2);
-    weft_real *C = random_matrix(p->M * p->N, 3);
+    weft_arena *arena = weft_arena_new(false);
+    if (!arena) return false;
+    weft_real *A = random_matrix(arena, p->M * p->K, 1), *B = random_matrix(arena, p->K * p->N, 2);
+    weft_real *C = random_matrix(arena, p->M * p->N, 3);
     double times_s[N_SIDES][N_REPEATS];
     const bool ok = A && B && C;
     if (ok) {
@@ -143,9 +147,7 @@ static bool product_s(const struct bench_product *p, bool bf16, double s[N_SIDES
         for (int side = 0; side < N_SIDES; ++side)
             s[side] = weft_bench_median(N_REPEATS, times_s[side]);
     }
-    weft_free(A);
-    weft_free(B);
-    weft_free(C);
+    weft_arena_free(arena);
     return ok;
 }
 

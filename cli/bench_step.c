@@ -191,6 +191,7 @@ typedef struct bench {
     bool other_sizes; /* than the workload's own */
     double *times_s;
     int64_t n_steps, n_tokens; /* of the steps that count */
+    long long peak_MiB;        /* most resident memory until the last of them */
     double gemm_ms;            /* the products alone, before and after the steps: the mean; 0 where
                                   the sizes are not the workload's */
 } bench;
@@ -268,6 +269,9 @@ static weft_status measure(bench *b)
         b->n_tokens += b->feed.batch.target.N;
         if (b->profile) weft_bench_profile_end(b->profile);
     }
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    b->peak_MiB = usage.ru_maxrss / 1024;
     return status;
 }
 
@@ -281,15 +285,12 @@ static weft_status measure_products(bench *b)
 
 static void report(const bench *b, bool json)
 {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
     double sum_s = 0;
     for (int64_t i = 0; i < b->n_steps; i++) sum_s += b->times_s[i];
     const double ms = 1e3 * weft_bench_median(b->n_steps, b->times_s), ms_min = 1e3 * b->times_s[0],
                  ms_max = 1e3 * b->times_s[b->n_steps - 1];
     const double tokens_per_s = (double)b->n_tokens / sum_s;
     const char *const name = b->workload.name;
-    const long long peak_MiB = usage.ru_maxrss / 1024;
     const long long n_params = weft_params_size(b->params);
     char gemm_ms[32] = "null", kernel[32];
     snprintf(kernel, sizeof kernel, "%s%s", weft_gemm_kernel(), b->bf16 ? "-bf16" : "");
@@ -298,8 +299,8 @@ static void report(const bench *b, bool json)
         printf("{\"workload\": \"%s\", \"threads\": %d, \"ms\": %.2f, \"ms_min\": %.2f, "
                "\"ms_max\": %.2f, \"tokens_per_s\": %.0f, \"gemm_ms\": %s, \"peak_MiB\": %lld, "
                "\"params\": %lld, \"kernel\": \"%s\"}\n",
-               name, weft_threads(), ms, ms_min, ms_max, tokens_per_s, gemm_ms, peak_MiB, n_params,
-               kernel);
+               name, weft_threads(), ms, ms_min, ms_max, tokens_per_s, gemm_ms, b->peak_MiB,
+               n_params, kernel);
         return;
     }
     printf("%s: %.1f ms a step (%.1f to %.1f, %lld steps), %.0f target tokens/s\n", name, ms,
@@ -307,7 +308,7 @@ static void report(const bench *b, bool json)
     if (!b->other_sizes)
         printf("%.2f times its matrix products (%s ms)\n", ms / b->gemm_ms, gemm_ms);
     printf("kernel %s, %d threads, %lld parameters, peak memory %lld MiB\n", kernel, weft_threads(),
-           n_params, peak_MiB);
+           n_params, b->peak_MiB);
 }
 
 /* Sizes instead of the workload's own; 0 leaves one as it is. */
