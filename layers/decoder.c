@@ -8,15 +8,15 @@ weft_status weft_decoder_layer_init(weft_decoder_layer *layer, weft_params *para
     weft_status status = weft_layer_config_check(config, prefix);
     if (status != WEFT_OK) return status;
     *layer = (weft_decoder_layer){ .config = *config };
-    static const char *const name[] = { "self_attn", "multihead_attn", "linear1", "linear2",
-                                        "norm1",     "norm2",          "norm3" };
-    enum { SELF, CROSS, LINEAR1, LINEAR2, NORM1, NORM2, NORM3, N_NAMES };
+    static const char *const name[] = { "multihead_attn", "linear1", "linear2",
+                                        "norm1",          "norm2",   "norm3" };
+    enum { CROSS, LINEAR1, LINEAR2, NORM1, NORM2, NORM3, N_NAMES };
     char full[N_NAMES][WEFT_NAME_BYTES];
     for (int i = 0; i < N_NAMES; i++)
         if ((status = weft_join_name(full[i], prefix, name[i])) != WEFT_OK) return status;
 
     const int64_t D = config->D, F = config->F;
-    if ((status = weft_attention_layer_init(&layer->self_attn, params, full[SELF], config)) !=
+    if ((status = weft_mixer_init(&layer->self_attn, &layer->recurrent, params, prefix, config)) !=
             WEFT_OK ||
         (status = weft_attention_layer_init(&layer->multihead_attn, params, full[CROSS], config)) !=
             WEFT_OK ||
@@ -43,11 +43,8 @@ static weft_var run(const weft_decoder_layer *layer, weft_tape *tape, weft_var x
     weft_stream s = { x, x };
     if (config->pre_norm) s.x = weft_norm_layer_apply(&layer->norm1, tape, x);
 
-    weft_scope_push(tape, "self_attn");
-    weft_var y =
-        step ? weft_attention_layer_step(&layer->self_attn, tape, s.x, packed, step, step_offsets)
-             : weft_attention_layer_self(&layer->self_attn, tape, s.x, packed, true);
-    weft_scope_pop(tape);
+    weft_var y = weft_mixer_apply(&layer->self_attn, &layer->recurrent, config, tape, s.x, packed,
+                                  true, step, step_offsets);
     s = weft_join(config, &layer->norm1, &layer->norm2, tape, s, y, packed->rows);
 
     weft_scope_push(tape, "multihead_attn");

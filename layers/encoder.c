@@ -12,16 +12,15 @@ weft_status weft_encoder_layer_init(weft_encoder_layer *layer, weft_params *para
     weft_status status = weft_layer_config_check(config, prefix);
     if (status != WEFT_OK) return status;
     *layer = (weft_encoder_layer){ .config = *config };
-    char self_attn[WEFT_NAME_BYTES], linear1[WEFT_NAME_BYTES], linear2[WEFT_NAME_BYTES],
-        norm1[WEFT_NAME_BYTES], norm2[WEFT_NAME_BYTES];
-    if ((status = weft_join_name(self_attn, prefix, "self_attn")) != WEFT_OK ||
-        (status = weft_join_name(linear1, prefix, "linear1")) != WEFT_OK ||
+    char linear1[WEFT_NAME_BYTES], linear2[WEFT_NAME_BYTES], norm1[WEFT_NAME_BYTES],
+        norm2[WEFT_NAME_BYTES];
+    if ((status = weft_join_name(linear1, prefix, "linear1")) != WEFT_OK ||
         (status = weft_join_name(linear2, prefix, "linear2")) != WEFT_OK ||
         (status = weft_join_name(norm1, prefix, "norm1")) != WEFT_OK ||
         (status = weft_join_name(norm2, prefix, "norm2")) != WEFT_OK)
         return status;
     const int64_t D = config->D, F = config->F;
-    if ((status = weft_attention_layer_init(&layer->self_attn, params, self_attn, config)) !=
+    if ((status = weft_mixer_init(&layer->self_attn, &layer->recurrent, params, prefix, config)) !=
             WEFT_OK ||
         (status = weft_linear_layer_init(&layer->linear1, params, linear1, D, F, true,
                                          config->init)) != WEFT_OK ||
@@ -40,11 +39,8 @@ static weft_var run(const weft_encoder_layer *layer, weft_tape *tape, weft_var x
     weft_stream s = { x, x };
     if (config->pre_norm) s.x = weft_norm_layer_apply(&layer->norm1, tape, x);
 
-    weft_scope_push(tape, "self_attn");
-    weft_var y =
-        step ? weft_attention_layer_step(&layer->self_attn, tape, s.x, packed, step, step_offsets)
-             : weft_attention_layer_self(&layer->self_attn, tape, s.x, packed, causal);
-    weft_scope_pop(tape);
+    weft_var y = weft_mixer_apply(&layer->self_attn, &layer->recurrent, config, tape, s.x, packed,
+                                  causal, step, step_offsets);
     s = weft_join(config, &layer->norm1, &layer->norm2, tape, s, y, packed->rows);
 
     y = weft_feedforward(&layer->linear1, &layer->linear2, config, tape, s.x, packed->rows);

@@ -78,8 +78,16 @@ weft_var weft_position_layer_angles(const weft_position_layer *layer, weft_tape 
 
 /* ---- multi-head attention (attention.c), Vaswani et al. 2017, section 3.2.2 ---------------------- */
 
+/* How the tokens of a sentence learn of one another. */
+typedef enum weft_mixer {
+    WEFT_MIX_ATTENTION, /* self-attention */
+    WEFT_MIX_RECURRENT  /* a recurrent layer in its place, from left to right */
+} weft_mixer;
+
 /* What all layers of a model share. */
 typedef struct weft_layer_config {
+    weft_mixer mixer;
+    weft_cell cell; /* of a recurrent mixer */
     int64_t D, F;
     int heads;
     int kv_heads; /* G, divides heads: grouped queries; 0: as many as heads */
@@ -93,6 +101,10 @@ typedef struct weft_layer_config {
 } weft_layer_config;
 /** Columns of keys and values together: 2 G K. */
 int64_t weft_layer_kv_width(const weft_layer_config *config);
+/** Rows and columns that a layer keeps of a sentence's first t tokens for its next: keys and values
+ *  [t, 2 G K], or the state of a recurrent layer [1, S] (none before the first token). */
+int64_t weft_layer_past_rows(const weft_layer_config *config, int64_t t);
+int64_t weft_layer_past_width(const weft_layer_config *config);
 
 typedef struct weft_attention_layer {
     weft_param in_weight;  /* PREFIX.in_proj_weight [D + 2 G K, D]: query, key and value stacked */
@@ -152,6 +164,7 @@ weft_var weft_recurrent_layer_step(const weft_recurrent_layer *layer, weft_tape 
  * paper, or pre-norm x = x + f(norm(x)). A causal one is a layer of a decoder-only model. */
 typedef struct weft_encoder_layer {
     weft_attention_layer self_attn;
+    weft_recurrent_layer recurrent;     /* in its place */
     weft_linear_layer linear1, linear2; /* [F, D], [D, F] */
     weft_norm_layer norm1, norm2;
     weft_layer_config config;
@@ -168,6 +181,7 @@ weft_var weft_encoder_layer_step(const weft_encoder_layer *layer, weft_tape *tap
 /* Masked self-attention, attention to the memory, feed-forward. */
 typedef struct weft_decoder_layer {
     weft_attention_layer self_attn, multihead_attn;
+    weft_recurrent_layer recurrent; /* in the place of self_attn */
     weft_linear_layer linear1, linear2;
     weft_norm_layer norm1, norm2, norm3;
     weft_layer_config config;

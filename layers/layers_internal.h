@@ -18,6 +18,17 @@ enum { WEFT_NAME_BYTES = 256 };
 weft_status weft_join_name(char buf[WEFT_NAME_BYTES], const char *prefix,
                            const char *name) WEFT_MUST_CHECK;
 
+/** What mixes tokens, as config->mixer says: PREFIX.self_attn or PREFIX.recurrent. */
+weft_status weft_mixer_init(weft_attention_layer *self_attn, weft_recurrent_layer *recurrent,
+                            weft_params *params, const char *prefix,
+                            const weft_layer_config *config) WEFT_MUST_CHECK;
+/** With `step`, x is the next token of each sentence: see weft_attention_layer_step and
+ *  weft_recurrent_layer_step; else all tokens. A recurrent layer is causal by itself. */
+weft_var weft_mixer_apply(const weft_attention_layer *self_attn,
+                          const weft_recurrent_layer *recurrent, const weft_layer_config *config,
+                          weft_tape *tape, weft_var x, const weft_packed *packed, bool causal,
+                          weft_var *step, weft_var step_offsets);
+
 /** The feed-forward sub-layer: W2 dropout(f(W1 x + b1)) + b2 (Vaswani et al. 2017, eq. 2). */
 weft_var weft_feedforward(const weft_linear_layer *linear1, const weft_linear_layer *linear2,
                           const weft_layer_config *config, weft_tape *tape, weft_var x,

@@ -77,3 +77,47 @@ weft_var weft_recurrent_layer_step(const weft_recurrent_layer *layer, weft_tape 
     *past = weft_reshape(tape, after, WEFT_DIMS(B, 1, -1));
     return weft_slice(tape, after, 1, 0, layer->D);
 }
+
+/* ---- in the place of self-attention ------------------------------------------------------------- */
+
+int64_t weft_layer_past_rows(const weft_layer_config *config, int64_t t)
+{
+    return config->mixer == WEFT_MIX_RECURRENT && t > 1 ? 1 : t;
+}
+
+int64_t weft_layer_past_width(const weft_layer_config *config)
+{
+    if (config->mixer != WEFT_MIX_RECURRENT) return weft_layer_kv_width(config);
+    return config->cell == WEFT_CELL_LSTM ? 2 * config->D : config->D;
+}
+
+weft_status weft_mixer_init(weft_attention_layer *self_attn, weft_recurrent_layer *recurrent,
+                            weft_params *params, const char *prefix,
+                            const weft_layer_config *config)
+{
+    const bool attention = config->mixer == WEFT_MIX_ATTENTION;
+    char name[WEFT_NAME_BYTES];
+    const weft_status status = weft_join_name(name, prefix, attention ? "self_attn" : "recurrent");
+    if (status != WEFT_OK) return status;
+    return attention ? weft_attention_layer_init(self_attn, params, name, config)
+                     : weft_recurrent_layer_init(recurrent, params, name, config->D, config->D,
+                                                 config->cell);
+}
+
+weft_var weft_mixer_apply(const weft_attention_layer *self_attn,
+                          const weft_recurrent_layer *recurrent, const weft_layer_config *config,
+                          weft_tape *tape, weft_var x, const weft_packed *packed, bool causal,
+                          weft_var *step, weft_var step_offsets)
+{
+    const bool attention = config->mixer == WEFT_MIX_ATTENTION;
+    weft_var y;
+    weft_scope_push(tape, attention ? "self_attn" : "recurrent");
+    if (attention)
+        y = step ? weft_attention_layer_step(self_attn, tape, x, packed, step, step_offsets)
+                 : weft_attention_layer_self(self_attn, tape, x, packed, causal);
+    else
+        y = step ? weft_recurrent_layer_step(recurrent, tape, x, packed, step)
+                 : weft_recurrent_layer_apply(recurrent, tape, x, packed);
+    weft_scope_pop(tape);
+    return y;
+}

@@ -209,6 +209,59 @@ START_TEST(sentences_do_not_see_one_another)
 }
 END_TEST
 
+/* A model whose layers have a recurrent mixer: token by token as all at once, to the bit, both kinds. */
+START_TEST(models_step_as_they_run)
+{
+    enum { V = 11, T = 7, M = 5, WIDTH = 8 };
+    static const int32_t ids[T] = { 1, 7, 3, 3, 9, 10, 4 }, source_ids[M] = { 5, 6, 8, 4, 2 },
+                         one[] = { 0, 1 }, memory_at[] = { 0, M }, target_at[] = { 0, T };
+    const bool decoder_only = _i % 2 == 1;
+    int32_t rows[2 * T] = { 0 };
+    for (int32_t t = 0; t < T; t++) rows[2 * t + 1] = t;
+    const weft_layer_config layer = { .mixer = WEFT_MIX_RECURRENT,
+                                      .cell = cells[_i / 2],
+                                      .D = WIDTH,
+                                      .F = 12,
+                                      .heads = 2,
+                                      .init = { WEFT_INIT_XAVIER_UNIFORM, 0, 0 } };
+    weft_params *params = weft_params_new(5);
+    static weft_transformer model;
+    const weft_transformer_config config = { .decoder_only = decoder_only,
+                                             .layer = layer,
+                                             .encoder_layers = 2,
+                                             .decoder_layers = 2,
+                                             .source_V = V,
+                                             .target_V = V,
+                                             .position = WEFT_POSITION_NONE };
+    ck_assert_msg(weft_transformer_init(&model, params, &config) == WEFT_OK, "%s", weft_message());
+    ck_assert_int_eq(weft_params_find(params, "decoder.layers.0.self_attn.in_proj_weight"), -1);
+    ck_assert_int_ge(weft_params_find(params, "decoder.layers.0.recurrent.weight_hh_l0"), 0);
+    weft_tape *tape = weft_tape_new(WEFT_NO_GRAD);
+    const weft_tokens source = { 1, M, source_ids, memory_at, rows },
+                      target = { 1, T, ids, target_at, rows };
+    weft_var memory = decoder_only ? WEFT_NIL : weft_transformer_encode(&model, tape, &source);
+    const weft_var whole = weft_transformer_decode(&model, tape, &target, memory, &source);
+    ck_assert_msg(weft_tape_status(tape) == WEFT_OK, "%s", weft_tape_message(tape));
+
+    weft_past past = { .self_offsets = weft_constant_int(tape, WEFT_DIMS(2), one),
+                       .memory_offsets = weft_constant_int(tape, WEFT_DIMS(2), memory_at),
+                       .groups = weft_constant_int(tape, WEFT_DIMS(2), one) };
+    if (!decoder_only) weft_transformer_memory(&model, tape, memory, &past);
+    for (int t = 0; t < T; t++) {
+        const weft_tokens next = { 1, 1, ids + t, one, rows + 2 * t };
+        const weft_var y = weft_transformer_step(&model, tape, &next, &past);
+        ck_assert_msg(weft_tape_status(tape) == WEFT_OK, "%s", weft_tape_message(tape));
+        ck_assert(memcmp(weft_value(tape, y).real, weft_value(tape, whole).real + t * WIDTH,
+                         WIDTH * sizeof(weft_real)) == 0);
+        const weft_tensor kept = weft_shape(tape, past.self[1]);
+        ck_assert_int_eq(kept.dim[1], weft_layer_past_rows(&layer, t + 1));
+        ck_assert_int_eq(kept.dim[2], weft_layer_past_width(&layer));
+    }
+    weft_tape_free(tape);
+    weft_params_free(params);
+}
+END_TEST
+
 START_TEST(threads_do_not_change_a_bit)
 {
     weft_real y[2][N * D], dx[2][N * C];
@@ -256,6 +309,7 @@ int main(void)
     tcase_add_test(layers, parameters_are_counted_and_the_forget_gate_is_open);
     tcase_add_loop_test(layers, a_step_has_the_bits_of_the_whole, 0, N_CELLS);
     tcase_add_loop_test(layers, sentences_do_not_see_one_another, 0, N_CELLS);
+    tcase_add_loop_test(layers, models_step_as_they_run, 0, 2 * N_CELLS);
     tcase_add_test(layers, mistakes_get_a_sentence);
     suite_add_tcase(suite, layers);
     TCase *threads = tcase_create("threads");

@@ -141,6 +141,12 @@ static const key keys[] = {
       "(GPT-2)" },
     { "model.embed_scale", BOOL, AT(model, embed_scale), "true", NULL, 0,
       "multiply embeddings by the root of D" },
+    { "model.mixer", CHOICE, AT(model, mixer), "attention", "attention|rnn|lstm|gru|gru_before",
+      WEFT_CONFIG_ATTENTION,
+      "how the tokens of a sentence learn of one another: self-attention, or a recurrent layer "
+      "from "
+      "left to right (which wants no positions): tanh, LSTM, GRU as PyTorch, GRU as Cho et al. "
+      "2014" },
     { "model.attention", CHOICE, AT(model, attention), "full", "full", WEFT_CONFIG_FULL,
       "which keys a query sees" },
 

@@ -44,6 +44,13 @@ typedef enum weft_config_init {
     WEFT_CONFIG_XAVIER_STACKED, /* over [3D, D], as nn.Transformer */
     WEFT_CONFIG_NORMAL          /* N(0, 0.02), as GPT-2 */
 } weft_config_init_kind;
+typedef enum weft_config_mixer {
+    WEFT_CONFIG_ATTENTION,
+    WEFT_CONFIG_RNN,
+    WEFT_CONFIG_LSTM,
+    WEFT_CONFIG_GRU,
+    WEFT_CONFIG_GRU_BEFORE
+} weft_config_mixer;
 typedef enum weft_config_attention { WEFT_CONFIG_FULL } weft_config_attention;
 typedef enum weft_config_precision { WEFT_CONFIG_FLOAT, WEFT_CONFIG_BF16 } weft_config_precision;
 typedef enum weft_config_monitor {
@@ -96,6 +103,7 @@ typedef struct weft_config {
         int64_t rope_length;
         weft_config_tie tie;
         weft_config_init_kind init;
+        weft_config_mixer mixer;
         weft_config_attention attention;
     } model;
     struct {

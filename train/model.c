@@ -32,7 +32,14 @@ weft_transformer_config weft_model_shape(const weft_config *config, int64_t sour
         [WEFT_CONFIG_ROPE] = WEFT_POSITION_ROTARY,
         [WEFT_CONFIG_NO_POSITION] = WEFT_POSITION_NONE
     };
+    static const weft_cell cells[] = { [WEFT_CONFIG_RNN] = WEFT_CELL_TANH,
+                                       [WEFT_CONFIG_LSTM] = WEFT_CELL_LSTM,
+                                       [WEFT_CONFIG_GRU] = WEFT_CELL_GRU,
+                                       [WEFT_CONFIG_GRU_BEFORE] = WEFT_CELL_GRU_BEFORE };
+    const bool recurrent = config->model.mixer != WEFT_CONFIG_ATTENTION;
     const weft_layer_config layer = {
+        .mixer = recurrent ? WEFT_MIX_RECURRENT : WEFT_MIX_ATTENTION,
+        .cell = recurrent ? cells[config->model.mixer] : WEFT_CELL_TANH,
         .D = config->model.d_model,
         .F = config->model.ffn,
         .heads = (int)config->model.heads,

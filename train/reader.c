@@ -137,12 +137,14 @@ static void enter_past(weft_reader *reader)
     weft_tape *const tape = reader->tape;
     const weft_transformer_config *config = &reader->model->config;
     const int64_t B = reader->B, t = reader->t, W = kv_width(reader);
+    const int64_t n_rows = weft_layer_past_rows(&config->layer, t),
+                  width = weft_layer_past_width(&config->layer);
     for (int64_t b = 0; b <= B; b++) reader->self_offsets[b] = (int32_t)(b * (t + 1));
     reader->past = (weft_past){ .self_offsets =
                                     weft_constant_int(tape, WEFT_DIMS(B + 1), reader->self_offsets),
                                 .self_rows = enter_rows(reader) };
     for (int i = 0; i < config->decoder_layers && t > 0; i++)
-        reader->past.self[i] = weft_constant(tape, WEFT_DIMS(B, t, W), reader->self[i]);
+        reader->past.self[i] = weft_constant(tape, WEFT_DIMS(B, n_rows, width), reader->self[i]);
     if (config->decoder_only) return;
     const int64_t S = reader->S, M = reader->memory_offsets[S];
     reader->past.memory_offsets = weft_constant_int(tape, WEFT_DIMS(S + 1), reader->memory_offsets);
@@ -212,7 +214,9 @@ static void keep_sources(weft_reader *reader, int64_t n, const int32_t *keep)
 
 weft_status weft_reader_keep(weft_reader *reader, int64_t n, const int32_t *keep)
 {
-    const int64_t size = (reader->t + 1) * kv_width(reader); /* of a sentence */
+    const weft_layer_config *layer = &reader->model->config.layer;
+    const int64_t size = weft_layer_past_rows(layer, reader->t + 1) *
+                         weft_layer_past_width(layer); /* of a sentence */
     const weft_status status = make_room(reader, n * size);
     if (status != WEFT_OK) return status;
     for (int i = 0; i < reader->model->config.decoder_layers; i++) {

@@ -50,6 +50,12 @@ expect(CODE 0 OUT "${whole}" ARGS train --config whole.ini --dump-config)
 expect(CODE 0 OUT_HAS "\nsources of 10 to 11 symbols: [0-9.]+ % .*\nsources of 18 to 19 symbols: .*\nheld-out exact match: [0-9.]+ % \\([0-9]+ of [0-9]+\\)"
        ERR_HAS "update" ARGS ${tiny} --out longer --set data.task=parity --set data.length=9 --set data.test_length=19)
 
+# ---- recurrent layers in the place of self-attention: trained, decoded, resumed
+foreach(mixer rnn lstm gru gru_before)
+  expect(CODE 0 OUT_HAS "held-out exact match: " ERR_HAS "update" ARGS ${tiny} --out ${mixer}
+         --set model.mixer=${mixer} --set model.position=none --set train.beam=2)
+endforeach()
+
 # ---- before training
 expect(CODE 0 ARGS ${tiny} --sanity
        OUT_HAS "^gradient norm  parameters  layer\n *[0-9.e-]+ +[0-9]+  src_embed\n.*  encoder.layers.0\n.*  decoder.layers.0\n.*every layer has a gradient: fine\nfirst loss [0-9.]+, ln V = 3.3673: fine\none batch of [0-9]+ sentences, [0-9]+ tokens, by heart in 300 updates: loss ")
