@@ -52,14 +52,20 @@ static weft_var input(const weft_tape *tape, const node *n, int i)
     return id ? weft_var_of(tape, id - 1) : WEFT_NIL;
 }
 
-bool weft_attention_inputs(weft_tape *tape, weft_var y, weft_var *q, weft_var *k, weft_var *v)
+static weft_attention_parts parts_of(const weft_tape *tape, const node *n)
+{
+    return (weft_attention_parts){ .q = input(tape, n, input_named(n->op, "q")),
+                                   .k = input(tape, n, input_named(n->op, "k")),
+                                   .v = input(tape, n, input_named(n->op, "v")),
+                                   .q_offsets = input(tape, n, input_named(n->op, "q_offsets")),
+                                   .k_offsets = input(tape, n, input_named(n->op, "k_offsets")) };
+}
+
+bool weft_attention_inputs(weft_tape *tape, weft_var y, weft_attention_parts *parts)
 {
     const node *n = node_of(tape, y);
-    if (!n) return false;
-    *q = input(tape, n, input_named(n->op, "q"));
-    *k = input(tape, n, input_named(n->op, "k"));
-    *v = input(tape, n, input_named(n->op, "v"));
-    return true;
+    if (n) *parts = parts_of(tape, n);
+    return n != NULL;
 }
 
 /* The sentences of the keys: rows `from` to `to` of sentence b; false after the last. */
@@ -138,18 +144,17 @@ weft_var weft_attention_weights(weft_tape *tape, weft_var y, int heads)
     const node *found = weft_tape_status(tape) == WEFT_OK ? node_of(tape, y) : NULL;
     if (!found) return WEFT_NIL;
     const node n = *found; /* the tape's nodes move as it grows */
-    const int at_v = input_named(n.op, "v");
-    const weft_var q = input(tape, &n, input_named(n.op, "q")),
-                   k = input(tape, &n, input_named(n.op, "k")), v = input(tape, &n, at_v),
-                   o = input(tape, &n, input_named(n.op, "k_offsets"));
-    const weft_tensor tq = weft_value(tape, q), tk = weft_value(tape, k), tv = weft_value(tape, v);
+    const weft_attention_parts parts = parts_of(tape, &n);
+    const weft_tensor tq = weft_value(tape, parts.q), tk = weft_value(tape, parts.k),
+                      tv = weft_value(tape, parts.v);
     weft_tensor offsets = { .rank = -1 };
-    if (!weft_is_nil(o)) offsets = weft_value(tape, o);
+    if (!weft_is_nil(parts.k_offsets)) offsets = weft_value(tape, parts.k_offsets);
     int64_t G, S = 0, from, to;
     if (weft_tape_status(tape) != WEFT_OK || !key_heads(tape, &tq, &tk, heads, &G)) return WEFT_NIL;
     for (int64_t b = 0; sentence(&tv, &offsets, b, &from, &to); b++)
         if (to - from > S) S = to - from;
     if (S == 0) return weft_full(tape, WEFT_DIMS(weft_rows(&tq), heads, 0), 0);
-    const weft_var weights = again(tape, &n, at_v, unit_values(tape, &tv, &offsets, G, S));
+    const weft_var units = unit_values(tape, &tv, &offsets, G, S),
+                   weights = again(tape, &n, input_named(n.op, "v"), units);
     return weft_reshape(tape, weights, WEFT_DIMS(weft_rows(&tq), heads, S));
 }

@@ -220,8 +220,12 @@ typedef enum weft_activation {
 /** The output of the last operation recorded in `scope` ("decoder.layers.0.multihead_attn") that has
  *  inputs named q, k and v; WEFT_NIL, and no error, where there is none. */
 weft_var weft_attention_find(weft_tape *tape, const char *scope);
-/** The queries, keys and values that such an operation has read; false where y is of another kind. */
-bool weft_attention_inputs(weft_tape *tape, weft_var y, weft_var *q, weft_var *k, weft_var *v);
+/* What such an operation has read; WEFT_NIL for offsets that were not given. */
+typedef struct weft_attention_parts {
+    weft_var q, k, v, q_offsets, k_offsets;
+} weft_attention_parts;
+/** false, and the tape fails, where y is not the output of one. */
+bool weft_attention_inputs(weft_tape *tape, weft_var y, weft_attention_parts *parts);
 /**
  * The weights of an attention that was recorded, whatever kernel, pattern or bias it has.
  *

@@ -11,7 +11,7 @@ typedef struct arguments {
     weft_cli_texts models;
     const char *prefix;
     int penalty; /* weft_length_penalty, in the order of the option's names */
-    bool stream;
+    bool stream, replace_unknown;
     int64_t batch_tokens, n_threads, seed;
     weft_decode_spec spec;
     weft_cli_attention attention;
@@ -47,17 +47,34 @@ static weft_status read_sentences(const input *in, int64_t most, weft_corpus *co
     return status;
 }
 
+/* Hypothesis i as text, with --replace-unknown without unknown words. */
+static weft_status text_of(const arguments *args, const weft_cli_models *models,
+                           const weft_corpus *corpus, const weft_hypotheses *hypotheses, int64_t i,
+                           char **text)
+{
+    const int64_t n_best = args->spec.n_best > 0 ? args->spec.n_best : 1;
+    const int32_t *const said = hypotheses->ids + hypotheses->offsets[i];
+    const int64_t n = hypotheses->offsets[i + 1] - hypotheses->offsets[i];
+    bool unknown = false;
+    for (int64_t t = 0; t < n; t++) unknown |= said[t] == WEFT_UNK;
+    if (!args->replace_unknown || !unknown)
+        return weft_vocab_decode(models->model[0]->target_vocab, said, n, text);
+    int64_t n_ids;
+    const int32_t *const ids = weft_corpus_ids(corpus, WEFT_SOURCE, i / n_best, &n_ids);
+    return weft_maps_known(models->model[0], models->translators[0].tape,
+                           weft_corpus_text(corpus, WEFT_SOURCE, i / n_best), ids, n_ids, said, n,
+                           &args->attention.choice, text);
+}
+
 /* A translation a line; with --n-best several, each with the number of its sentence and its score. */
-static weft_status print(const arguments *args, const weft_vocab *vocab,
-                         const weft_hypotheses *hypotheses)
+static weft_status print(const arguments *args, const weft_cli_models *models,
+                         const weft_corpus *corpus, const weft_hypotheses *hypotheses)
 {
     const int64_t n_best = args->spec.n_best > 0 ? args->spec.n_best : 1;
     for (int64_t i = 0; i < hypotheses->B; i++) {
-        const int64_t from = hypotheses->offsets[i];
         char *text = NULL;
         if (isinf(hypotheses->scores[i]) && i % n_best > 0) continue; /* not so many were found */
-        const weft_status status = weft_vocab_decode(vocab, hypotheses->ids + from,
-                                                     hypotheses->offsets[i + 1] - from, &text);
+        const weft_status status = text_of(args, models, corpus, hypotheses, i, &text);
         if (status != WEFT_OK) return status;
         if (args->spec.n_best > 0)
             printf("%" PRId64 "\t%.6f\t", args->spec.first + i / n_best + 1, hypotheses->scores[i]);
@@ -102,13 +119,25 @@ static weft_status translate_next(arguments *args, const weft_cli_models *models
         if (status == WEFT_OK)
             status = weft_decode_corpus(models->translators, models->n, corpus, args->batch_tokens,
                                         &args->spec, &hypotheses);
-        if (status == WEFT_OK) status = print(args, model->target_vocab, &hypotheses);
+        if (status == WEFT_OK) status = print(args, models, corpus, &hypotheses);
         if (status == WEFT_OK && args->attention.path)
             status = add_maps(args, models, corpus, &hypotheses);
     }
     weft_hypotheses_free(&hypotheses);
     weft_corpus_free(corpus);
     return status;
+}
+
+static weft_status check_replacing(const arguments *args, const weft_cli_models *models)
+{
+    const weft_model *model = models->model[0];
+    if (weft_vocab_get_spec(model->source_vocab).bpe ||
+        weft_vocab_get_spec(model->target_vocab).bpe)
+        return weft_error(
+            WEFT_ERR_INPUT,
+            "--replace-unknown is for vocabularies of words: pieces and bytes, as this "
+            "model has them, leave nothing unknown");
+    return weft_map_choice_check(&args->attention.choice, &model->transformer.config);
 }
 
 static weft_status run(arguments *args)
@@ -119,6 +148,7 @@ static weft_status run(arguments *args)
     weft_status status = weft_threads_set((int)args->n_threads);
     if (status == WEFT_OK) status = weft_cli_models_load(&args->models, &models);
     if (status == WEFT_OK) status = open_input(args, &in);
+    if (status == WEFT_OK && args->replace_unknown) status = check_replacing(args, &models);
     if (status == WEFT_OK && args->attention.path)
         status = weft_cli_attention_begin(&args->attention, models.model[0]);
     while (status == WEFT_OK) {
@@ -201,6 +231,8 @@ int weft_cli_translate(int argc, char **argv)
           "draw from the likeliest tokens that together reach this probability; 0, all", 0, 1 },
         { "seed", WEFT_CLI_INTEGER, &args.seed, "S", "equal seeds draw equal translations; 1", 0,
           9007199254740992.0 },
+        { "replace-unknown", WEFT_CLI_FLAG, &args.replace_unknown, NULL,
+          "put the source word that the attention looked at most for each <unk>", 0, 0 },
         WEFT_CLI_ATTENTION(args.attention),
         { "stream", WEFT_CLI_FLAG, &args.stream, NULL,
           "translate each line as it comes instead of all together", 0, 0 },

@@ -91,6 +91,16 @@ weft_status weft_vocab_encode(const weft_vocab *vocab, const char *text, int32_t
 weft_status weft_vocab_decode(const weft_vocab *vocab, const int32_t *ids, int64_t n_ids,
                               char **text) WEFT_MUST_CHECK;
 
+/** The same, but words[i] stands for the i-th id where it is not NULL: a token of its kind, for
+ *  vocabularies without codes (WEFT_ERR_STATE otherwise). */
+weft_status weft_vocab_decode_with(const weft_vocab *vocab, const int32_t *ids, int64_t n_ids,
+                                   const char *const words[], char **text) WEFT_MUST_CHECK;
+/** The tokens that weft_vocab_encode gives ids to, also those that have none: *n texts, all in one new
+ *  block of memory (weft_free). WEFT_ERR_STATE for a vocabulary with codes, to which none is unknown;
+ *  WEFT_ERR_INPUT if the text is not UTF-8. */
+weft_status weft_vocab_cut(const weft_vocab *vocab, const char *text, const char ***tokens,
+                           int64_t *n) WEFT_MUST_CHECK;
+
 /** The vocabulary as text: a line "weft-vocab 1 tokens=punct lowercase=0", then one token a line in
  *  the order of ids, '\n' written \n and '\' written \\. With codes "weft-vocab 2 tokens=punct
  *  lowercase=0 merges=N" and N lines of merges before the tokens. What has done its work (min_count,

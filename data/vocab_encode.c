@@ -160,6 +160,58 @@ weft_status weft_vocab_encode(const weft_vocab *vocab, const char *text, int32_t
     return status;
 }
 
+/* ---- text to tokens -------------------------------------------------------------------------- */
+
+static weft_status check_words(const weft_vocab *vocab)
+{
+    if (!vocab->bpe) return WEFT_OK;
+    return weft_error(WEFT_ERR_STATE,
+                      "the vocabulary has pieces of words and bytes: to it nothing is unknown");
+}
+
+/* Walk over the text: how many tokens, and bytes with their ends; where `tokens` is given, fill it and
+ * the text behind it. */
+static weft_status walk_tokens(const weft_vocab *vocab, const char *text, const char **tokens,
+                               char *to, int64_t *n, size_t *n_bytes)
+{
+    weft_token_walk walk = { .kind = vocab->spec.tokens, .lowercase = vocab->spec.lowercase };
+    weft_status status = weft_token_start(&walk, text);
+    *n = 0;
+    *n_bytes = 0;
+    while (status == WEFT_OK && (status = weft_token_next(&walk)) == WEFT_OK && walk.token) {
+        if (tokens) {
+            memcpy(to + *n_bytes, walk.token, walk.n_bytes);
+            to[*n_bytes + walk.n_bytes] = '\0';
+            tokens[*n] = to + *n_bytes;
+        }
+        *n_bytes += walk.n_bytes + 1;
+        ++*n;
+    }
+    weft_token_end(&walk);
+    return status;
+}
+
+weft_status weft_vocab_cut(const weft_vocab *vocab, const char *text, const char ***tokens,
+                           int64_t *n)
+{
+    size_t n_bytes;
+    *tokens = NULL;
+    *n = 0;
+    weft_status status = check_words(vocab);
+    if (status == WEFT_OK) status = weft_vocab_check_text(text);
+    if (status == WEFT_OK) status = walk_tokens(vocab, text, NULL, NULL, n, &n_bytes);
+    if (status != WEFT_OK) return status;
+    const size_t n_table = (size_t)*n * sizeof **tokens;
+    const char **const table = weft_alloc(n_table + n_bytes, 1);
+    if (!table) return WEFT_ERR_MEMORY;
+    status = walk_tokens(vocab, text, table, (char *)table + n_table, n, &n_bytes);
+    if (status == WEFT_OK)
+        *tokens = table;
+    else
+        weft_free(table);
+    return status;
+}
+
 /* ---- ids to text ----------------------------------------------------------------------------- */
 
 /* A text on its way: words that are whole, and from `word` on the pieces of the next one. */
@@ -227,8 +279,9 @@ static void put_token(decoder *d, int32_t id)
     if (!goes_on) end_word(d);
 }
 
-weft_status weft_vocab_decode(const weft_vocab *vocab, const int32_t *ids, int64_t n_ids,
-                              char **text)
+/* words: NULL, or what stands for some of the ids. */
+static weft_status decode(const weft_vocab *vocab, const int32_t *ids, int64_t n_ids,
+                          const char *const words[], char **text)
 {
     *text = NULL;
     size_t need = 1;
@@ -240,6 +293,7 @@ weft_status weft_vocab_decode(const weft_vocab *vocab, const int32_t *ids, int64
         }
         /* A byte is named by six, which is more than U+FFFD needs. */
         need += vocab->tokens.at[ids[i]].n_bytes + 1;
+        if (words && words[i]) need += strlen(words[i]) + 1;
     }
     decoder d = { .vocab = vocab, .glued = true };
     d.out = weft_alloc(need, 1);
@@ -251,11 +305,29 @@ weft_status weft_vocab_decode(const weft_vocab *vocab, const int32_t *ids, int64
         return WEFT_ERR_MEMORY;
     }
     for (int64_t i = 0; i < n_ids; i++) {
-        if (ids[i] != WEFT_BOS && ids[i] != WEFT_EOS) put_token(&d, ids[i]);
+        if (words && words[i])
+            weft_token_join(vocab->spec.tokens, words[i], strlen(words[i]), &d.glued, d.out,
+                            &d.n_out);
+        else if (ids[i] != WEFT_BOS && ids[i] != WEFT_EOS)
+            put_token(&d, ids[i]);
     }
     end_word(&d);
     weft_free(d.word);
     d.out[d.n_out] = '\0';
     *text = d.out;
     return WEFT_OK;
+}
+
+weft_status weft_vocab_decode(const weft_vocab *vocab, const int32_t *ids, int64_t n_ids,
+                              char **text)
+{
+    return decode(vocab, ids, n_ids, NULL, text);
+}
+
+weft_status weft_vocab_decode_with(const weft_vocab *vocab, const int32_t *ids, int64_t n_ids,
+                                   const char *const words[], char **text)
+{
+    *text = NULL;
+    const weft_status status = check_words(vocab);
+    return status == WEFT_OK ? decode(vocab, ids, n_ids, words, text) : status;
 }

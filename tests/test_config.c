@@ -326,6 +326,11 @@ START_TEST(values_must_fit_together)
           "data.joint_vocab=false", "model.tie=target", "data.codes_tgt=y");
     UNFIT("data.bpe_dropout = 0.1 is for sentence pairs", "data.vocab=bpe", "data.bpe_dropout=0.1",
           "model.kind=decoder-only");
+    UNFIT("train.samples needs data.valid", "data.task=", "data.train=x", "train.samples=3");
+    UNFIT("train.head_stats needs data.valid", "data.task=", "data.train=x",
+          "train.head_stats=true");
+    UNFIT("train.samples = 3 is set for model.kind = decoder-only", "data.task=", "data.train=x",
+          "data.valid=x", "model.kind=decoder-only", "train.samples=3");
     UNFIT("train.patience needs data.valid", "data.task=", "data.train=x", "train.patience=3");
 }
 END_TEST

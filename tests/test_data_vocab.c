@@ -23,6 +23,21 @@ static void append(char *text, size_t room, const char *more)
     snprintf(text + n, room - n, "%s", more);
 }
 
+/* The tokens without ids are the same ones. */
+static void check_cut(const weft_vocab *vocab, const char *text, const char *joined)
+{
+    const char **tokens;
+    int64_t n;
+    char cut[1024] = "";
+    ck_assert_int_eq(weft_vocab_cut(vocab, text, &tokens, &n), WEFT_OK);
+    for (int64_t i = 0; i < n; i++) {
+        append(cut, sizeof cut, i > 0 ? "|" : "");
+        append(cut, sizeof cut, tokens[i]);
+    }
+    ck_assert_str_eq(cut, joined);
+    weft_free(tokens);
+}
+
 /* The tokens of `text`, joined by '|'; then the ids are decoded, and must give `back`. */
 static void check_tokens(weft_vocab_spec spec, const char *text, const char *tokens,
                          const char *back)
@@ -38,6 +53,7 @@ static void check_tokens(weft_vocab_spec spec, const char *text, const char *tok
         append(joined, sizeof joined, weft_vocab_token(vocab, ids[i]));
     }
     ck_assert_str_eq(joined, tokens);
+    check_cut(vocab, text, tokens);
     char *decoded;
     ck_assert_int_eq(weft_vocab_decode(vocab, ids, n, &decoded), WEFT_OK);
     ck_assert_str_eq(decoded, back);
@@ -226,6 +242,32 @@ START_TEST(specials_and_unknown)
 }
 END_TEST
 
+/* Words in the place of unknown ones join as tokens of the text do. */
+START_TEST(words_instead_of_ids)
+{
+    const char *const texts[] = { "a b , '" };
+    const weft_vocab_spec spec = { .tokens = WEFT_TOKENS_PUNCT };
+    weft_vocab *vocab = vocab_of(spec, 1, texts);
+    const int32_t ids[] = { weft_vocab_id(vocab, "a"), WEFT_UNK, WEFT_UNK, WEFT_UNK,
+                            weft_vocab_id(vocab, "b") };
+    const char *const words[] = { NULL, "Zyx", NULL, J "!", NULL };
+    char *text;
+    ck_assert_int_eq(weft_vocab_decode_with(vocab, ids, 5, words, &text), WEFT_OK);
+    ck_assert_str_eq(text, "a Zyx <unk>! b");
+    weft_free(text);
+    const int32_t beyond[] = { 99 };
+    ck_assert_int_eq(weft_vocab_decode_with(vocab, beyond, 1, words, &text), WEFT_ERR_RANGE);
+    ck_assert_ptr_null(text);
+    const char **tokens;
+    int64_t n;
+    ck_assert_int_eq(weft_vocab_cut(vocab, "a\377", &tokens, &n), WEFT_ERR_INPUT);
+    ck_assert_int_eq(weft_vocab_cut(vocab, "", &tokens, &n), WEFT_OK);
+    ck_assert_int_eq(n, 0);
+    weft_free(tokens);
+    weft_vocab_free(vocab);
+}
+END_TEST
+
 START_TEST(misuse)
 {
     weft_vocab *vocab;
@@ -383,6 +425,7 @@ int main(void)
     TCase *ids = tcase_create("ids");
     tcase_add_test(ids, ids_by_count_then_bytes);
     tcase_add_test(ids, specials_and_unknown);
+    tcase_add_test(ids, words_instead_of_ids);
     tcase_add_test(ids, misuse);
     tcase_add_test(ids, many_tokens);
     suite_add_tcase(suite, ids);

@@ -130,9 +130,9 @@ START_TEST(weights_have_dropout_and_a_gradient)
             ck_assert_double_eq_tol((double)ty.real[i * 2 + h], out, 10 * CLOSE);
         }
     ck_assert(n_dropped > 40 && n_dropped < 122); /* of 162 */
-    weft_var of_q, of_k, of_v;
-    ck_assert(weft_attention_inputs(t, y, &of_q, &of_k, &of_v));
-    ck_assert(of_q.id == q.id && of_k.id == k.id && of_v.id == v.id);
+    weft_attention_parts of;
+    ck_assert(weft_attention_inputs(t, y, &of));
+    ck_assert(of.q.id == q.id && of.k.id == k.id && of.v.id == v.id && weft_is_nil(of.q_offsets));
 
     /* d(sum w^2 / 2)/dq once through the kernel, once through the weights by hand. */
     const weft_var plain = weft_attention(t, q, k, v, &(weft_attention_spec){ .heads = 1 });
@@ -150,6 +150,60 @@ START_TEST(weights_have_dropout_and_a_gradient)
         largest = fmax(largest, fabs((double)dq[i]));
     }
     ck_assert_double_gt(largest, 1e-3);
+    weft_tape_free(t);
+}
+END_TEST
+
+/* Whatever decides the weights: they are what the values are multiplied by. */
+START_TEST(weights_of_other_kinds)
+{
+    weft_tape *t = weft_tape_new(0);
+    const weft_var offsets = weft_constant_int(t, WEFT_DIMS(3), (int32_t[]){ 0, 80, 97 }),
+                   q = weft_sample_normal(t, WEFT_DIMS(97, 8)),
+                   k = weft_sample_normal(t, WEFT_DIMS(97, 4)),
+                   v = weft_sample_normal(t, WEFT_DIMS(97, 6));
+    weft_attention_spec spec = { .heads = 4, .kv_heads = 2, .q_offsets = offsets };
+    bool sums_to_1 = true;
+    switch (_i) {
+    case 0: spec.pattern = (weft_pattern_spec){ .kind = WEFT_PATTERN_WINDOW, .window = 6 }; break;
+    case 1:
+        spec.pattern =
+            (weft_pattern_spec){ .kind = WEFT_PATTERN_WINDOW, .window = 6, .n_global = 2 };
+        spec.causal = true;
+        spec.alibi = true;
+        break;
+    case 2: spec.bias = weft_sample_normal(t, WEFT_DIMS(4, 97, 80)); break;
+    case 3:
+        spec.weights = WEFT_SIGMOID;
+        sums_to_1 = false;
+        break;
+    default:
+        spec.pattern = (weft_pattern_spec){ .kind = WEFT_PATTERN_BIGBIRD,
+                                            .block = 5,
+                                            .window_blocks = 3,
+                                            .global_blocks = 2,
+                                            .random_blocks = 1,
+                                            .seed = 3 };
+    }
+    const weft_var y = weft_attention(t, q, k, v, &spec), w = weft_attention_weights(t, y, 4);
+    ck_assert_msg(weft_tape_status(t) == WEFT_OK, "%s", weft_tape_message(t));
+    const weft_tensor tw = weft_value(t, w), tv = weft_value(t, v), ty = weft_value(t, y);
+    for (int i = 0; i < 97; i++)
+        for (int h = 0; h < 4; h++) {
+            const int first = i < 80 ? 0 : 80, n = i < 80 ? 80 : 17;
+            const weft_real *row = tw.real + ((int64_t)i * 4 + h) * 80;
+            double sum = 0, out[3] = { 0 };
+            for (int j = 0; j < 80; j++) {
+                if (j >= n) ck_assert(row[j] == 0);
+                sum += (double)row[j];
+                for (int c = 0; c < 3 && j < n; c++)
+                    out[c] += (double)row[j] * (double)tv.real[(first + j) * 6 + h / 2 * 3 + c];
+            }
+            if (sums_to_1) ck_assert_double_eq_tol(sum, 1, 1e-5);
+            for (int c = 0; c < 3; c++)
+                ck_assert_double_eq_tol((double)ty.real[i * 12 + h * 3 + c], out[c], 10 * CLOSE);
+            if (_i == 0 && i == 40) ck_assert(row[36] == 0 && row[37] > 0 && row[44] == 0);
+        }
     weft_tape_free(t);
 }
 END_TEST
@@ -401,6 +455,7 @@ int main(void)
     Suite *suite = suite_create("maps");
     TCase *tc = tcase_create("weights");
     tcase_add_loop_test(tc, weights_are_those_of_the_definition, 0, sizeof cases / sizeof *cases);
+    tcase_add_loop_test(tc, weights_of_other_kinds, 0, 5);
     tcase_add_test(tc, weights_have_dropout_and_a_gradient);
     tcase_add_test(tc, misuse_of_weights);
     suite_add_tcase(suite, tc);

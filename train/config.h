@@ -114,7 +114,8 @@ typedef struct weft_config {
         double label_smoothing, target_exact, ema;
         weft_config_monitor monitor;
         weft_config_precision precision;
-        bool check_finite;
+        int64_t samples;
+        bool check_finite, head_stats;
     } train;
     struct {
         weft_config_optim kind;

@@ -231,6 +231,15 @@ static weft_status check_training(const weft_config *config)
                           "train.%s needs data.valid: there is nothing to validate on",
                           config->train.target_exact > 0 ? "target_exact" : "patience");
     }
+    if (!validates && (config->train.samples > 0 || config->train.head_stats))
+        return weft_error(WEFT_ERR_INPUT,
+                          "train.%s needs data.valid: there is nothing to validate on",
+                          config->train.samples > 0 ? "samples" : "head_stats");
+    if (config->train.samples > 0 && config->model.kind == WEFT_CONFIG_DECODER_ONLY)
+        return weft_error(WEFT_ERR_INPUT,
+                          "train.samples = %lld is set for model.kind = "
+                          "decoder-only, which translates nothing",
+                          (long long)config->train.samples);
     return WEFT_OK;
 }
 

@@ -1,5 +1,6 @@
 /* loop.c - a run: update after update until something ends it. */
 #include "train/loop_internal.h"
+#include "train/shown_internal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -181,18 +182,39 @@ static weft_status remember(loop *l, int64_t rank, double score)
     return status;
 }
 
-static weft_status validate(loop *l)
+/* Sample translations and the state of the heads, where they are asked for. */
+static weft_status show(loop *l, const weft_translations *translations)
 {
-    weft_status status = weft_trainer_validate(l->t, &l->validation);
-    if (status != WEFT_OK) return status;
+    weft_status status = weft_show_samples(l->run->log, &l->progress, l->t->update, translations,
+                                           l->config->train.samples);
+    if (status == WEFT_OK && l->config->train.head_stats && l->run->log)
+        status = weft_log_heads(l->run->log, l->t);
+    return status;
+}
+
+/* What follows a validation. */
+static weft_status account_validation(loop *l, const weft_translations *translations)
+{
     l->t->validated = l->t->update;
     l->t->n_sentences = l->validation.sentences;
     l->t->n_exact = l->validation.n_exact;
     const double score = score_of(l);
     const int64_t rank = rank_of(l, score);
     l->t->n_worse = rank == 0 ? 0 : l->t->n_worse + 1;
-    status = log_validation(l, rank == 0);
+    weft_status status = log_validation(l, rank == 0);
+    if (status == WEFT_OK) status = show(l, translations);
     return status == WEFT_OK ? remember(l, rank, score) : status;
+}
+
+static weft_status validate(loop *l)
+{
+    weft_translations translations = { 0 };
+    weft_status status =
+        weft_trainer_validate_each(l->t, weft_translations_add, &translations, &l->validation);
+    if (status == WEFT_OK) status = translations.status;
+    if (status == WEFT_OK) status = account_validation(l, &translations);
+    weft_translations_free(&translations);
+    return status;
 }
 
 /* With train.keep > 1: the last so many under names of their own. */
@@ -323,15 +345,18 @@ static weft_status begin(loop *l)
     if (t->valid) note_left_out(l, "validation", t->valid_batches);
     status = checkpoint(l);
     if (status != WEFT_OK) return status;
-    return LOG(l, "start", weft_log_integer("update", 0),
-               weft_log_integer("parameters", weft_params_size(t->model->params)),
-               weft_log_integer("vocabulary", weft_vocab_size(t->model->target_vocab)),
-               weft_log_integer("train_items", weft_corpus_size(t->train)),
-               weft_log_integer("left_out", limits.dropped),
-               weft_log_integer("too_long", limits.too_long),
-               weft_log_integer("uneven", limits.uneven), weft_log_integer("batches", t->n_batches),
-               weft_log_real("read_s", t->read_s),
-               weft_log_real("start_s", weft_seconds() - t->begin_s - t->read_s));
+    status = LOG(l, "start", weft_log_integer("update", 0),
+                 weft_log_integer("parameters", weft_params_size(t->model->params)),
+                 weft_log_integer("vocabulary", weft_vocab_size(t->model->target_vocab)),
+                 weft_log_integer("train_items", weft_corpus_size(t->train)),
+                 weft_log_integer("left_out", limits.dropped),
+                 weft_log_integer("too_long", limits.too_long),
+                 weft_log_integer("uneven", limits.uneven),
+                 weft_log_integer("batches", t->n_batches), weft_log_real("read_s", t->read_s),
+                 weft_log_real("start_s", weft_seconds() - t->begin_s - t->read_s));
+    if (status == WEFT_OK && l->config->train.head_stats && l->run->log)
+        status = weft_log_heads(l->run->log, l->t);
+    return status;
 }
 
 /* The last checkpoint comes before a validation that only the end has brought about: so a run that

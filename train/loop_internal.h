@@ -42,6 +42,10 @@ weft_status weft_trainer_batches(const weft_config *config, const weft_vocab *co
                                  const weft_corpus *corpus, bool in_order,
                                  weft_batches **batches) WEFT_MUST_CHECK;
 
+/** weft_trainer_validate that shows what it translates. */
+weft_status weft_trainer_validate_each(weft_trainer *trainer, weft_translation_visitor *visit,
+                                       void *user, weft_validation *result) WEFT_MUST_CHECK;
+
 /** The gradient of one batch, added to the parameters'; its summed loss in *loss. */
 weft_status weft_trainer_gradient(weft_trainer *trainer, const weft_batch *batch,
                                   double *loss) WEFT_MUST_CHECK;

@@ -55,33 +55,23 @@ static weft_status one_init(one *o, const int32_t *ids, int64_t n)
     return WEFT_OK;
 }
 
-static void layer_scope(char scope[WEFT_MAP_SCOPE], weft_map_kind kind, int layer)
+void weft_map_scope(char scope[WEFT_MAP_SCOPE], weft_map_kind kind, int layer)
 {
     snprintf(scope, WEFT_MAP_SCOPE, "%s.layers.%d.%s",
              kind == WEFT_MAP_ENCODER ? "encoder" : "decoder", layer,
              kind == WEFT_MAP_CROSS ? "multihead_attn" : "self_attn");
 }
 
-weft_status weft_map_weights(weft_tape *tape, weft_map_kind kind, int layer, int heads, weft_var *y,
-                             weft_var *weights)
-{
-    char scope[WEFT_MAP_SCOPE];
-    layer_scope(scope, kind, layer);
-    *y = weft_attention_find(tape, scope);
-    if (weft_is_nil(*y) && weft_tape_status(tape) == WEFT_OK)
-        return weft_error(WEFT_ERR_STATE, "%s: this kind of attention has no weights to show",
-                          scope);
-    *weights = weft_attention_weights(tape, *y, heads);
-    return WEFT_OK;
-}
-
 /* The weights [rows, H, columns] of a layer into [H, rows, columns]. */
 static weft_status take(weft_tape *tape, weft_map_kind kind, int layer, weft_maps *maps)
 {
-    weft_var y, weights = WEFT_NIL;
-    const weft_status status = weft_map_weights(tape, kind, layer, maps->heads, &y, &weights);
-    if (status != WEFT_OK) return status;
-    const weft_tensor w = weft_value(tape, weights);
+    char scope[WEFT_MAP_SCOPE];
+    weft_map_scope(scope, kind, layer);
+    const weft_var y = weft_attention_find(tape, scope);
+    if (weft_is_nil(y) && weft_tape_status(tape) == WEFT_OK)
+        return weft_error(WEFT_ERR_STATE, "%s: this kind of attention has no weights to show",
+                          scope);
+    const weft_tensor w = weft_value(tape, weft_attention_weights(tape, y, maps->heads));
     if (weft_tape_status(tape) != WEFT_OK)
         return weft_error(weft_tape_status(tape), "%s", weft_tape_message(tape));
     const int64_t rows = weft_maps_rows(maps, kind), columns = weft_maps_columns(maps, kind);

@@ -58,6 +58,18 @@ weft_status weft_maps_write(const weft_maps *maps, const weft_model *model,
                             const weft_map_choice *choice, const char *name,
                             weft_store_writer *writer) WEFT_MUST_CHECK;
 
+/**
+ * The text of a translation in which each <unk> is the source token that it looked at most: by the
+ * cross attention of the chosen layer (-1: the last) and head (-1: the mean of all). For vocabularies of
+ * words or characters (WEFT_ERR_STATE otherwise).
+ *
+ * @param source  the sentence as it was encoded into ids[n_ids]
+ * @param text    new memory (weft_free)
+ */
+weft_status weft_maps_known(const weft_model *model, weft_tape *tape, const char *source,
+                            const int32_t *ids, int64_t n_ids, const int32_t *said, int64_t n_said,
+                            const weft_map_choice *choice, char **text) WEFT_MUST_CHECK;
+
 /** The chosen maps of one kind, of n sentences one below the other, as an SVG picture in new memory
  *  (weft_free): a row of panels for each layer, a panel for each head. WEFT_ERR_INPUT where the model
  *  has none of the kind. */

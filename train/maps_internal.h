@@ -7,10 +7,8 @@
 
 enum { WEFT_MAP_SCOPE = 256 };
 
-/** The output y of an attention that was recorded on the tape, and its weights [N, H, S] there.
- *  WEFT_ERR_STATE where the layer has none to show; mistakes of the tape stay with it. */
-weft_status weft_map_weights(weft_tape *tape, weft_map_kind kind, int layer, int heads, weft_var *y,
-                             weft_var *weights) WEFT_MUST_CHECK;
+/** Where a layer's attention is recorded: "decoder.layers.0.multihead_attn". */
+void weft_map_scope(char scope[WEFT_MAP_SCOPE], weft_map_kind kind, int layer);
 
 /* Layers and heads that a choice means; n_layers 0 where the kind has no such layer. */
 typedef struct weft_map_part {

@@ -92,14 +92,20 @@ weft_status weft_evaluate(const weft_model *model, weft_tape *tape, const weft_c
     return status;
 }
 
-weft_status weft_trainer_validate(weft_trainer *t, weft_validation *result)
+weft_status weft_trainer_validate_each(weft_trainer *t, weft_translation_visitor *visit, void *user,
+                                       weft_validation *result)
 {
     if (!t->valid) return weft_error(WEFT_ERR_STATE, "there is no validation text: set data.valid");
     *result = (weft_validation){ 0 };
     weft_trainer_exchange(t);
     weft_status status = mean_loss(t, &result->loss);
     if (status == WEFT_OK && t->sample)
-        status = weft_evaluate(t->model, t->valid_tape, t->sample, NULL, NULL, result);
+        status = weft_evaluate(t->model, t->valid_tape, t->sample, visit, user, result);
     weft_trainer_exchange(t);
     return status;
+}
+
+weft_status weft_trainer_validate(weft_trainer *t, weft_validation *result)
+{
+    return weft_trainer_validate_each(t, NULL, NULL, result);
 }

@@ -113,6 +113,24 @@ expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --model pairs --
 expect(CODE 2 ARGS translate --model pairs --attention none.svg
        ERR "weft translate: none.svg: there is no sentence to show\n")
 
+# ---- unknown words: everything is unknown to a vocabulary of three words
+file(WRITE ${WORK}/few.tsv "a b c\tx y\na b\tx z\nc a\tz x\nb c\tz y\n")
+expect(CODE 0 ERR_HAS "hypothesis  " ARGS train --config empty.ini --out few --set data.train=few.tsv
+       --set data.valid=few.tsv --set data.max_vocab=4 --set train.samples=1 ${tiny})
+file(WRITE ${WORK}/unknown "qq\n\nrr ss\n")
+expect(CODE 0 STDIN ${WORK}/unknown OUT_HAS "<unk>.*\n\n.*<unk>" ARGS translate --model few --max-length 6)
+execute_process(COMMAND ${WEFT} translate --model few --max-length 6 --replace-unknown --beam 2 --n-best 2
+  INPUT_FILE ${WORK}/unknown WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE replaced RESULT_VARIABLE code)
+if(NOT code EQUAL 0 OR NOT replaced MATCHES "^1\t[^\n]*qq" OR replaced MATCHES "<unk>")
+  message(SEND_ERROR "weft translate --replace-unknown: exit code ${code}\n${replaced}")
+endif()
+expect(CODE 2 STDIN ${WORK}/unknown ARGS translate --model few --replace-unknown --attention-layer 3
+       ERR "weft translate: there is no layer 3: the model's go from 0 to 0\n")
+expect(CODE 0 ERR_HAS "validation" ARGS train --config empty.ini --out pieces --set data.train=few.tsv
+       --set data.valid=few.tsv --set data.vocab=bpe --set data.merges=3 ${tiny})
+expect(CODE 2 STDIN ${WORK}/unknown ARGS translate --model pieces --replace-unknown
+       ERR_HAS "^weft translate: --replace-unknown is for vocabularies of words: [^\n]*\n$")
+
 # ---- inspect
 expect(CODE 0 ARGS inspect pairs
        OUT_HAS "^pairs/best.h5\n  format  *1\n.*update  *3\n.*target_vocab  *29 tokens .chars.\n.*src_embed.weight  *.29, 32.  *928\n.*parameters in [0-9]+ arrays of float32\n\nconfiguration\n.*d_model = 32\n")
