@@ -27,6 +27,7 @@ int weft_cli_gradcheck(int argc, char **argv);
 int weft_cli_inspect(int argc, char **argv);
 int weft_cli_logprob(int argc, char **argv);
 int weft_cli_plan(int argc, char **argv);
+int weft_cli_report(int argc, char **argv);
 int weft_cli_score(int argc, char **argv);
 int weft_cli_train(int argc, char **argv);
 int weft_cli_translate(int argc, char **argv);

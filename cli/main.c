@@ -19,6 +19,7 @@ static const weft_cli_subcommand subcommands[] = {
     { "check", weft_cli_check, "is the model of a configuration what it should be?" },
     { "plan", weft_cli_plan, "how much memory a training step will take" },
     { "score", weft_cli_score, "BLEU, chrF or exact match of hypotheses against references" },
+    { "report", weft_cli_report, "what a run has to tell, as one page of HTML" },
     { "gradcheck", weft_cli_gradcheck, "are the gradients of the operations right?" },
     { "bpe", weft_cli_bpe, "learn byte pair encoding from text, and cut text by it" },
     { "bench", weft_cli_bench, "how fast parts of weft run on this machine" },

@@ -190,6 +190,8 @@ static const key keys[] = {
       "translations shown and logged in a validation, with source and reference" },
     { "train.head_stats", BOOL, AT(train, head_stats), "false", NULL, 0,
       "log entropy, saturation and gradients of each attention head in a validation" },
+    { "train.report", BOOL, AT(train, report), "false", NULL, 0,
+      "keep report.html current: written anew after each validation and at the end" },
     { "train.check_finite", BOOL, AT(train, check_finite), "false", NULL, 0,
       "look at every value and name the first operation that gives NaN or infinity" },
     { "train.target_exact", REAL, AT(train, target_exact), "0", "[0, 100]", 0,

@@ -115,7 +115,7 @@ typedef struct weft_config {
         weft_config_monitor monitor;
         weft_config_precision precision;
         int64_t samples;
-        bool check_finite, head_stats;
+        bool check_finite, head_stats, report;
     } train;
     struct {
         weft_config_optim kind;

@@ -1,6 +1,6 @@
 /* loop.c - a run: update after update until something ends it. */
 #include "train/loop_internal.h"
-#include "train/shown_internal.h"
+#include "train/report_internal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,7 +21,8 @@ typedef struct loop {
     double shown_loss, tokens_per_s;
     weft_train_step step;       /* the last */
     int64_t saved;              /* after this update; -1: not yet */
-    weft_validation validation; /* the last */
+    weft_validation validation; /* the last, and what it translated */
+    weft_translations translations;
 } loop;
 
 static double elapsed_s(const loop *l) { return weft_seconds() - l->begin_s; }
@@ -183,37 +184,40 @@ static weft_status remember(loop *l, int64_t rank, double score)
 }
 
 /* Sample translations and the state of the heads, where they are asked for. */
-static weft_status show(loop *l, const weft_translations *translations)
+static weft_status show(loop *l)
 {
-    weft_status status = weft_show_samples(l->run->log, &l->progress, l->t->update, translations,
-                                           l->config->train.samples);
+    weft_status status = weft_show_samples(l->run->log, &l->progress, l->t->update,
+                                           &l->translations, l->config->train.samples);
     if (status == WEFT_OK && l->config->train.head_stats && l->run->log)
         status = weft_log_heads(l->run->log, l->t);
     return status;
 }
 
-/* What follows a validation. */
-static weft_status account_validation(loop *l, const weft_translations *translations)
+/* The page, with train.report. A run is worth more than its page: it goes on without one. */
+static void report(loop *l)
 {
+    if (!l->config->train.report || !l->run->log) return;
+    if (weft_report_live(l->t, l->run->dir, &l->translations) != WEFT_OK)
+        weft_progress_note(&l->progress, "report.html was not written: %s", weft_message());
+}
+
+static weft_status validate(loop *l)
+{
+    weft_translations_free(&l->translations);
+    weft_status status =
+        weft_trainer_validate_each(l->t, weft_translations_add, &l->translations, &l->validation);
+    if (status == WEFT_OK) status = l->translations.status;
+    if (status != WEFT_OK) return status;
     l->t->validated = l->t->update;
     l->t->n_sentences = l->validation.sentences;
     l->t->n_exact = l->validation.n_exact;
     const double score = score_of(l);
     const int64_t rank = rank_of(l, score);
     l->t->n_worse = rank == 0 ? 0 : l->t->n_worse + 1;
-    weft_status status = log_validation(l, rank == 0);
-    if (status == WEFT_OK) status = show(l, translations);
-    return status == WEFT_OK ? remember(l, rank, score) : status;
-}
-
-static weft_status validate(loop *l)
-{
-    weft_translations translations = { 0 };
-    weft_status status =
-        weft_trainer_validate_each(l->t, weft_translations_add, &translations, &l->validation);
-    if (status == WEFT_OK) status = translations.status;
-    if (status == WEFT_OK) status = account_validation(l, &translations);
-    weft_translations_free(&translations);
+    status = log_validation(l, rank == 0);
+    if (status == WEFT_OK) status = show(l);
+    if (status == WEFT_OK) status = remember(l, rank, score);
+    if (status == WEFT_OK) report(l);
     return status;
 }
 
@@ -354,8 +358,10 @@ static weft_status begin(loop *l)
                  weft_log_integer("uneven", limits.uneven),
                  weft_log_integer("batches", t->n_batches), weft_log_real("read_s", t->read_s),
                  weft_log_real("start_s", weft_seconds() - t->begin_s - t->read_s));
+    if (status == WEFT_OK && l->run->log) status = weft_log_surroundings(l->run->log, l->t);
     if (status == WEFT_OK && l->config->train.head_stats && l->run->log)
         status = weft_log_heads(l->run->log, l->t);
+    if (status == WEFT_OK) report(l);
     return status;
 }
 
@@ -375,10 +381,12 @@ static weft_status finish(loop *l, weft_train_end end)
         l->t->validated != l->t->update)
         status = validate(l);
     if (status != WEFT_OK) return status;
-    return LOG(l, "end", weft_log_integer("update", l->t->update),
-               weft_log_text("reason", reasons[end]),
-               weft_log_real("waited_s", weft_prefetch_waited_s(l->t->prefetch)),
-               weft_log_real("elapsed_s", elapsed_s(l)));
+    status = LOG(l, "end", weft_log_integer("update", l->t->update),
+                 weft_log_text("reason", reasons[end]),
+                 weft_log_real("waited_s", weft_prefetch_waited_s(l->t->prefetch)),
+                 weft_log_real("elapsed_s", elapsed_s(l)));
+    if (status == WEFT_OK) report(l);
+    return status;
 }
 
 weft_status weft_train(weft_trainer *trainer, const weft_train_run *run, weft_train_end *end)
@@ -396,5 +404,6 @@ weft_status weft_train(weft_trainer *trainer, const weft_train_run *run, weft_tr
     const weft_progress_state state = state_of(&l);
     if (status == WEFT_OK) status = finish(&l, *end);
     weft_progress_end(&l.progress, &state);
+    weft_translations_free(&l.translations);
     return status;
 }

@@ -42,6 +42,11 @@ weft_status weft_trainer_batches(const weft_config *config, const weft_vocab *co
                                  const weft_corpus *corpus, bool in_order,
                                  weft_batches **batches) WEFT_MUST_CHECK;
 
+/** The first sentences of a validation text, encoded: all of a task, of files
+ *  train.validate_sentences. */
+weft_status weft_trainer_sample(const weft_model *model, const weft_corpus *valid,
+                                weft_corpus **sample) WEFT_MUST_CHECK;
+
 /** weft_trainer_validate that shows what it translates. */
 weft_status weft_trainer_validate_each(weft_trainer *trainer, weft_translation_visitor *visit,
                                        void *user, weft_validation *result) WEFT_MUST_CHECK;

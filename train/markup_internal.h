@@ -34,9 +34,9 @@ void weft_svg_label(weft_markup *m, const char *text, int most);
 
 enum { WEFT_SVG_COLOURS = 8 };
 
-typedef enum weft_svg_mark { WEFT_SVG_LINE, WEFT_SVG_DOTS, WEFT_SVG_BARS } weft_svg_mark;
+typedef enum weft_svg_mark { WEFT_SVG_LINE, WEFT_SVG_DOTS } weft_svg_mark;
 /* Points (x[i], y[i]); one that is not finite, or not positive on a logarithmic axis, is left out and
- * interrupts the line. Bars stand on 0, x in their middle. */
+ * interrupts the line. */
 typedef struct weft_svg_series {
     const char *name;
     weft_svg_mark mark;

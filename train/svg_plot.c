@@ -1,4 +1,4 @@
-/* svg_plot.c - lines, dots and bars over two axes. */
+/* svg_plot.c - lines and dots over two axes. */
 #include "train/markup_internal.h"
 
 #include <math.h>
@@ -65,7 +65,6 @@ static void set_range(axis *a, const weft_svg_plot *plot, bool is_y)
             a->low = fmin(a->low, is_y ? of->y[i] : of->x[i]);
             a->high = fmax(a->high, is_y ? of->y[i] : of->x[i]);
         }
-        if (is_y && of->mark == WEFT_SVG_BARS) a->low = fmin(a->low, 0);
     }
     if (!(a->low <= a->high)) a->low = a->high = 1; /* nothing to show */
     if (is_y && plot->from_zero && !a->log) a->low = fmin(a->low, 0);
@@ -79,14 +78,6 @@ static void set_range(axis *a, const weft_svg_plot *plot, bool is_y)
     }
 }
 
-/* Half the least distance of the bars in x. */
-static double half_bar(const weft_svg_series *of)
-{
-    double least = INFINITY;
-    for (int64_t i = 1; i < of->n; i++) least = fmin(least, fabs(of->x[i] - of->x[i - 1]));
-    return isfinite(least) && least > 0 ? least / 2 : 0.5;
-}
-
 static void make_axes(const weft_svg_plot *plot, double width, double height, double top, axis *x,
                       axis *y)
 {
@@ -94,11 +85,6 @@ static void make_axes(const weft_svg_plot *plot, double width, double height, do
     *y = (axis){ .from = height - BOTTOM, .to = top };
     set_range(x, plot, false);
     set_range(y, plot, true);
-    for (int s = 0; s < plot->n_series; s++) {
-        if (plot->series[s].mark != WEFT_SVG_BARS || plot->series[s].n == 0) continue;
-        x->low -= half_bar(&plot->series[s]);
-        x->high += half_bar(&plot->series[s]);
-    }
     if (x->log)
         log_ticks(x);
     else
@@ -178,24 +164,16 @@ static void draw_line(weft_markup *m, const weft_svg_plot *plot, const weft_svg_
     weft_markup_put(m, "\"/>\n");
 }
 
-static void draw_marks(weft_markup *m, const weft_svg_plot *plot, const weft_svg_series *of,
-                       const axis *x, const axis *y, int colour)
+static void draw_dots(weft_markup *m, const weft_svg_plot *plot, const weft_svg_series *of,
+                      const axis *x, const axis *y, int colour)
 {
-    const double half = half_bar(of);
     weft_markup_put(m, "<g fill=\"var(--c%d)\">\n", colour);
     for (int64_t i = 0; i < of->n; i++) {
         if (!shown(of->x[i], plot->log_x) || !shown(of->y[i], plot->log_y)) continue;
-        if (of->mark == WEFT_SVG_DOTS) {
-            weft_markup_put(m, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.6\">", place(x, of->x[i]),
-                            place(y, of->y[i]));
-        } else {
-            const double left = place(x, of->x[i] - half), right = place(x, of->x[i] + half),
-                         top = place(y, of->y[i]);
-            weft_markup_put(m, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\">",
-                            left + 0.5, top, fmax(right - left - 1, 0.5), place(y, 0) - top);
-        }
-        weft_markup_put(m, "<title>%.6g: %.6g</title></%s>\n", of->x[i], of->y[i],
-                        of->mark == WEFT_SVG_DOTS ? "circle" : "rect");
+        weft_markup_put(m,
+                        "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.6\"><title>%.6g: %.6g</title>"
+                        "</circle>\n",
+                        place(x, of->x[i]), place(y, of->y[i]), of->x[i], of->y[i]);
     }
     weft_markup_put(m, "</g>\n");
 }
@@ -244,7 +222,7 @@ void weft_svg_draw_plot(weft_markup *m, const weft_svg_plot *plot, bool alone)
         if (of->mark == WEFT_SVG_LINE)
             draw_line(m, plot, of, &x, &y, s % WEFT_SVG_COLOURS);
         else
-            draw_marks(m, plot, of, &x, &y, s % WEFT_SVG_COLOURS);
+            draw_dots(m, plot, of, &x, &y, s % WEFT_SVG_COLOURS);
     }
     weft_svg_end(m);
 }

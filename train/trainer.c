@@ -53,21 +53,19 @@ weft_status weft_trainer_batches(const weft_config *config, const weft_vocab *co
     return weft_batches_new(corpus, &spec, batches);
 }
 
-/* The first sentences of the validation text: all of a task, of files train.validate_sentences. */
-static weft_status make_sample(weft_trainer *t)
+weft_status weft_trainer_sample(const weft_model *model, const weft_corpus *valid,
+                                weft_corpus **sample)
 {
-    const weft_model *model = t->model;
-    if (model->config.model.kind == WEFT_CONFIG_DECODER_ONLY) return WEFT_OK;
-    int64_t n = weft_corpus_size(t->valid);
+    int64_t n = weft_corpus_size(valid);
     const int64_t most = model->config.train.validate_sentences;
     if (model->config.data.task[0] == '\0' && most > 0 && n > most) n = most;
-    t->sample = weft_corpus_new();
-    weft_status status = t->sample ? WEFT_OK : WEFT_ERR_MEMORY;
+    *sample = weft_corpus_new();
+    weft_status status = *sample ? WEFT_OK : WEFT_ERR_MEMORY;
     for (int64_t i = 0; i < n && status == WEFT_OK; i++)
-        status = weft_corpus_add(t->sample, weft_corpus_text(t->valid, WEFT_SOURCE, i),
-                                 weft_corpus_text(t->valid, WEFT_TARGET, i));
+        status = weft_corpus_add(*sample, weft_corpus_text(valid, WEFT_SOURCE, i),
+                                 weft_corpus_text(valid, WEFT_TARGET, i));
     if (status != WEFT_OK) return status;
-    return weft_corpus_encode(t->sample, model->source_vocab, model->target_vocab);
+    return weft_corpus_encode(*sample, model->source_vocab, model->target_vocab);
 }
 
 unsigned weft_trainer_tape_flags(const weft_config *config)
@@ -89,7 +87,8 @@ static weft_status encode(weft_trainer *t)
         status = weft_corpus_encode(t->valid, t->model->source_vocab, t->model->target_vocab);
         if (status == WEFT_OK)
             status = weft_trainer_batches(config, vocabs, t->valid, true, &t->valid_batches);
-        if (status == WEFT_OK) status = make_sample(t);
+        if (status == WEFT_OK && config->model.kind == WEFT_CONFIG_ENCODER_DECODER)
+            status = weft_trainer_sample(t->model, t->valid, &t->sample);
     }
     return status;
 }
