@@ -190,9 +190,10 @@ typedef struct bench {
     bool bf16;
     bool other_sizes; /* than the workload's own */
     double *times_s;
-    int64_t n_steps, n_tokens; /* of the steps that count */
-    long long peak_MiB;        /* most resident memory until the last of them */
-    double gemm_ms;            /* the products alone, before and after the steps: the mean; 0 where
+    int64_t n_steps, n_tokens;       /* of the steps that count */
+    long long peak_MiB;              /* most resident memory until the last of them */
+    int64_t n_faults, n_allocations; /* in them: page faults without a disk, blocks of the heap */
+    double gemm_ms; /* the products alone, before and after the steps: the mean; 0 where
                                   the sizes are not the workload's */
 } bench;
 
@@ -252,6 +253,13 @@ static weft_status one_step(bench *b, int64_t step)
     return status;
 }
 
+static int64_t page_faults(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt;
+}
+
 static weft_status measure(bench *b)
 {
     weft_status status = reserve(b);
@@ -262,10 +270,13 @@ static weft_status measure(bench *b)
             weft_tape_watch(b->tape, weft_bench_profile_watch, b->profile);
             weft_bench_profile_begin(b->profile);
         }
+        const int64_t n_faults = page_faults(), n_allocations = weft_alloc_count();
         const double start_s = weft_bench_seconds();
         status = one_step(b, step);
         if (status != WEFT_OK || !counts) continue;
         b->times_s[step - WARM_UP] = weft_bench_seconds() - start_s;
+        b->n_allocations += weft_alloc_count() - n_allocations;
+        b->n_faults += page_faults() - n_faults;
         b->n_tokens += b->feed.batch.target.N;
         if (b->profile) weft_bench_profile_end(b->profile);
     }
@@ -298,15 +309,17 @@ static void report(const bench *b, bool json)
     if (json) {
         printf("{\"workload\": \"%s\", \"threads\": %d, \"ms\": %.2f, \"ms_min\": %.2f, "
                "\"ms_max\": %.2f, \"tokens_per_s\": %.0f, \"gemm_ms\": %s, \"peak_MiB\": %lld, "
-               "\"params\": %lld, \"kernel\": \"%s\"}\n",
+               "\"params\": %lld, \"faults\": %lld, \"allocations\": %lld, \"kernel\": \"%s\"}\n",
                name, weft_threads(), ms, ms_min, ms_max, tokens_per_s, gemm_ms, b->peak_MiB,
-               n_params, kernel);
+               n_params, (long long)b->n_faults, (long long)b->n_allocations, kernel);
         return;
     }
     printf("%s: %.1f ms a step (%.1f to %.1f, %lld steps), %.0f target tokens/s\n", name, ms,
            ms_min, ms_max, (long long)b->n_steps, tokens_per_s);
     if (!b->other_sizes)
         printf("%.2f times its matrix products (%s ms)\n", ms / b->gemm_ms, gemm_ms);
+    printf("in these steps %lld page faults, %lld allocations\n", (long long)b->n_faults,
+           (long long)b->n_allocations);
     printf("kernel %s, %d threads, %lld parameters, peak memory %lld MiB\n", kernel, weft_threads(),
            n_params, b->peak_MiB);
 }

@@ -416,14 +416,15 @@ static long page_faults(void)
     return usage.ru_minflt;
 }
 
-/* Nothing is allocated after the first step; no page fault in steps of an epoch already seen. */
+/* Nothing is allocated and no page is met for the first time after the first steps, whatever batches
+ * later epochs bring. */
 START_TEST(steady_state)
 {
-    const weft_config config = tiny(NULL);
+    weft_config config = tiny(_i == 0 ? NULL : pieces);
+    if (_i == 1) config.data.train_size = 40;
     weft_trainer *trainer = new_trainer(&config);
-    step(trainer, 1);
+    step(trainer, 2);
     const int64_t n_allocations = weft_alloc_count();
-    step(trainer, 50);
     const long n_faults = page_faults();
     step(trainer, 1000);
     ck_assert_int_eq(weft_alloc_count(), n_allocations);
@@ -431,6 +432,39 @@ START_TEST(steady_state)
     ck_assert_int_le(page_faults() - n_faults, 2); /* the kernel may take a page away */
 #endif
     (void)n_faults;
+    weft_trainer_free(trainer);
+}
+END_TEST
+
+/* Memory was set aside for every batch of every epoch: of sentences, of changing cuts, of windows. */
+START_TEST(reserve_holds_all_batches)
+{
+    FILE *file = fopen("text", "w");
+    for (int i = 0; i < 60; i++) fprintf(file, "%.*s\n", i % 17 + 2, "to be or not to be, it is");
+    fclose(file);
+    static const char *const kinds[] = {
+        NULL, pieces,
+        "[data]\ntask =\ntrain = text\nvalid = text\nvocab = char\nmax_length = 32\n"
+        "[model]\nkind = decoder-only\n"
+    };
+    const weft_config config = tiny(kinds[_i]);
+    weft_trainer *trainer = new_trainer(&config);
+    weft_tape *plan = weft_tape_new(WEFT_DRY);
+    int64_t epoch = 0, index;
+    size_t most = 0;
+    while (epoch < 20) {
+        weft_batch batch;
+        weft_prefetch_next(trainer->prefetch, &batch);
+        weft_tape_reset(plan);
+        const weft_var y = weft_transformer_loss(&trainer->model->transformer, plan, &batch, NULL);
+        OK(weft_backward(plan, y, NULL));
+        if (weft_tape_peak_bytes(plan) > most) most = weft_tape_peak_bytes(plan);
+        weft_prefetch_position(trainer->prefetch, &epoch, &index);
+    }
+    ck_assert_msg(most <= trainer->reserved_bytes, "%zu bytes of %zu", most,
+                  trainer->reserved_bytes);
+    ck_assert_uint_gt(most, trainer->reserved_bytes / 2);
+    weft_tape_free(plan);
     weft_trainer_free(trainer);
 }
 END_TEST
@@ -835,7 +869,8 @@ int main(void)
     tc = tcase_create("memory");
     tcase_add_checked_fixture(tc, enter, temp_dir_leave);
     tcase_set_timeout(tc, 120);
-    tcase_add_test(tc, steady_state);
+    tcase_add_loop_test(tc, steady_state, 0, 2);
+    tcase_add_loop_test(tc, reserve_holds_all_batches, 0, 3);
     tcase_add_test(tc, plan_equals_peak);
     tcase_add_loop_test(tc, out_of_memory, 0, 2);
     suite_add_tcase(suite, tc);

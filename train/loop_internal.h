@@ -24,6 +24,7 @@ struct weft_trainer {
     double begin_s,
         read_s; /* when it was begun; what texts and vocabularies took of the time since */
     weft_tape *tape, *valid_tape;
+    size_t reserved_bytes;          /* of `tape`: no step takes more */
     int64_t update, tokens;         /* made; target tokens seen */
     weft_real *ema;                 /* running average of the parameters' block; NULL: none */
     weft_best best[WEFT_MOST_BEST]; /* validations, the best first: train.keep_best of them */

@@ -114,16 +114,22 @@ static weft_status prepare(weft_trainer *t)
     return t->optimiser && t->tape && t->valid_tape ? WEFT_OK : WEFT_ERR_MEMORY;
 }
 
-/* What the largest step needs, found out without computing it; then no step allocates or faults. */
+/* What the largest step of any epoch needs, found out without computing it; then no step allocates or
+ * faults. A dry tape sees the sizes of a batch alone: as many tokens on each side as any batch has, in
+ * as many sentences as the largest of this epoch; others may have some more, hence a little more. */
 static weft_status reserve(weft_trainer *t)
 {
+    const weft_batches_limits limits = weft_batches_get_limits(t->batches);
     weft_batch largest;
     weft_batches_largest(t->batches, &largest);
+    largest.source.N = limits.source_tokens;
+    largest.target.N = limits.target_tokens;
     weft_tape *plan = weft_tape_new(WEFT_DRY | weft_trainer_tape_flags(&t->model->config));
     if (!plan) return WEFT_ERR_MEMORY;
     const weft_var loss = weft_transformer_loss(&t->model->transformer, plan, &largest, NULL);
     weft_status status = weft_backward(plan, loss, NULL);
-    if (status == WEFT_OK) status = weft_tape_reserve(t->tape, weft_tape_peak_bytes(plan));
+    t->reserved_bytes = weft_tape_peak_bytes(plan) / 64 * 65;
+    if (status == WEFT_OK) status = weft_tape_reserve(t->tape, t->reserved_bytes);
     weft_tape_free(plan);
     return status;
 }

@@ -10,7 +10,7 @@ endif()
 string(REPLACE "\n" ";" lines "${out}")
 list(POP_FRONT lines step)
 string(JSON n_keys LENGTH "${step}")
-set(keys workload threads ms ms_min ms_max tokens_per_s gemm_ms peak_MiB params kernel)
+set(keys workload threads ms ms_min ms_max tokens_per_s gemm_ms peak_MiB params faults allocations kernel)
 list(LENGTH keys n_wanted)
 foreach(key IN LISTS keys)
   string(JSON value ERROR_VARIABLE missing GET "${step}" ${key})
@@ -74,8 +74,9 @@ if(NOT trace MATCHES "\"name\": \"attention\", \"cat\": \"backward\"[^}]*\"scope
   message(SEND_ERROR "--trace: no attention/backward within the decoder")
 endif()
 
+# A steady step takes no memory from the heap.
 expect(CODE 0 ARGS bench step --workload gpt --steps 1 --profile
-  OUT_HAS "gpt: [^\n]* ms a step[^\n]*\n.*linear +backward +[0-9]+ .*GFLOP/s.*\nstep +all ")
+  OUT_HAS "gpt: [^\n]* ms a step[^\n]*\n.*\nin these steps [0-9]+ page faults, 0 allocations\n.*linear +backward +[0-9]+ .*GFLOP/s.*\nstep +all ")
 # Other precision: named in the kernel; refused with another kernel, which stands for another processor.
 set(ENV{BLIS_ARCH_TYPE} generic)
 execute_process(COMMAND ${WEFT} bench step --workload gpt --steps 1 --precision bf16 --json
