@@ -53,9 +53,20 @@ WEFT_INLINE point silu_at(weft_real z)
     return (point){ z * s, s * (1 + z * (1 - s)) };
 }
 
+WEFT_INLINE point sigmoid_at(weft_real z)
+{
+    const weft_real s = real_sigmoid(z);
+    return (point){ s, s * (1 - s) };
+}
+
 WEFT_INLINE point smooth_at(weft_activation f, weft_real z)
 {
-    return f == WEFT_GELU ? gelu_at(z) : f == WEFT_GELU_TANH ? gelu_tanh_at(z) : silu_at(z);
+    switch (f) {
+    case WEFT_GELU: return gelu_at(z);
+    case WEFT_GELU_TANH: return gelu_tanh_at(z);
+    case WEFT_LOGISTIC: return sigmoid_at(z);
+    default: return silu_at(z);
+    }
 }
 
 /* The loops below are compiled for each f: it must be a constant there, and no condition may stand in
@@ -94,6 +105,8 @@ WEFT_KERNEL static void activate(weft_activation f, int64_t n, const weft_real *
         smooth(WEFT_GELU, n, z, y);
     else if (f == WEFT_GELU_TANH)
         smooth(WEFT_GELU_TANH, n, z, y);
+    else if (f == WEFT_LOGISTIC)
+        smooth(WEFT_LOGISTIC, n, z, y);
     else
         smooth(WEFT_SILU, n, z, y);
 }
@@ -105,6 +118,8 @@ WEFT_KERNEL static void activate_and_slope(weft_activation f, int64_t n, weft_re
         smooth_and_slope(WEFT_GELU, n, z, slope);
     else if (f == WEFT_GELU_TANH)
         smooth_and_slope(WEFT_GELU_TANH, n, z, slope);
+    else if (f == WEFT_LOGISTIC)
+        smooth_and_slope(WEFT_LOGISTIC, n, z, slope);
     else
         smooth_and_slope(WEFT_SILU, n, z, slope);
 }
@@ -116,6 +131,8 @@ WEFT_KERNEL static void activate_gradient(weft_activation f, int64_t n, const we
         smooth_gradient(WEFT_GELU, n, z, dy, add, dz);
     else if (f == WEFT_GELU_TANH)
         smooth_gradient(WEFT_GELU_TANH, n, z, dy, add, dz);
+    else if (f == WEFT_LOGISTIC)
+        smooth_gradient(WEFT_LOGISTIC, n, z, dy, add, dz);
     else
         smooth_gradient(WEFT_SILU, n, z, dy, add, dz);
 }
@@ -146,10 +163,7 @@ void weft_activate_gradient(weft_activation f, int64_t n, const weft_real *z, co
         activate_gradient(f, n, z, dy, add, dz);
 }
 
-bool weft_activation_reads_input(weft_activation f)
-{
-    return f == WEFT_GELU || f == WEFT_GELU_TANH || f == WEFT_SILU;
-}
+bool weft_activation_reads_input(weft_activation f) { return f != WEFT_IDENTITY && f != WEFT_RELU; }
 
 weft_var weft_activation_apply(weft_tape *tape, weft_activation f, weft_var z)
 {
@@ -158,6 +172,7 @@ weft_var weft_activation_apply(weft_tape *tape, weft_activation f, weft_var z)
     case WEFT_GELU: return weft_gelu(tape, z);
     case WEFT_GELU_TANH: return weft_gelu_tanh(tape, z);
     case WEFT_SILU: return weft_silu(tape, z);
+    case WEFT_LOGISTIC: return weft_sigmoid(tape, z);
     case WEFT_IDENTITY: break;
     }
     return z;

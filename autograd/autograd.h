@@ -37,7 +37,7 @@ static inline bool weft_param_is_none(weft_param p) { return p.params == NULL; }
 
 typedef enum weft_init_kind {
     WEFT_INIT_ZEROS,
-    WEFT_INIT_ONES,
+    WEFT_INIT_ONES,          /* times `scale` */
     WEFT_INIT_NORMAL,        /* mean 0, standard deviation `scale` */
     WEFT_INIT_UNIFORM,       /* in [-scale, scale] */
     WEFT_INIT_XAVIER_UNIFORM /* Glorot & Bengio 2010: bound scale * sqrt(6 / (fan_in + fan_out)) of
@@ -206,7 +206,8 @@ typedef enum weft_activation {
     WEFT_RELU,
     WEFT_GELU,      /* x Phi(x), with erf (Hendrycks & Gimpel 2016) */
     WEFT_GELU_TANH, /* its tanh approximation, as GPT-2 */
-    WEFT_SILU
+    WEFT_SILU,
+    WEFT_LOGISTIC /* 1 / (1 + exp(-x)) */
 } weft_activation;
 
 #include "specs.h" /* argument structs of the larger operations */

@@ -68,7 +68,7 @@ static void initialise(const weft_params *params, const entry *e, int64_t from, 
             double value = 0;
             switch (init.kind) {
             case WEFT_INIT_ZEROS: break;
-            case WEFT_INIT_ONES: value = 1; break;
+            case WEFT_INIT_ONES: value = scale; break;
             case WEFT_INIT_NORMAL:
                 value = scale * weft_random_normal(key, (uint64_t)r, (uint32_t)c);
                 break;

@@ -84,7 +84,7 @@ static void init_block(block *b, weft_params *params, const form *f, int i)
     for (int k = 0; k < 2 && f->norm_eps > 0; k++) {
         snprintf(norm[k], sizeof norm[k], "%s.norm%d", where, k);
         expect_ok(weft_norm_layer_init(k == 0 ? &b->norm1 : &b->norm2, params, norm[k], D,
-                                       (weft_norm_spec){ .eps = f->norm_eps }));
+                                       (weft_norm_spec){ .eps = f->norm_eps }, false));
     }
 }
 

@@ -58,7 +58,7 @@ static const struct workload {
         .layer = { .D = 256,
                    .F = 1024,
                    .heads = 8,
-                   .pre_norm = true,
+                   .place = WEFT_PRE_NORM,
                    .activation = WEFT_GELU_TANH,
                    .init = { WEFT_INIT_NORMAL, 0.02, 0 } },
         .decoder_layers = 6,

@@ -14,15 +14,32 @@ int64_t weft_layer_kv_width(const weft_layer_config *config)
     return 2 * G * (config->D / config->heads);
 }
 
-/* Each of the stacked matrices as one of its own: that of queries is taller than the others. */
-static weft_status init_blocks(const weft_attention_layer *layer, weft_init init)
+/* Each of the stacked matrices as one of its own: that of queries may be taller than the others, and
+ * DeepNorm scales that of values alone. */
+static weft_status init_blocks(const weft_attention_layer *layer, const weft_layer_config *config)
 {
     const int64_t D = layer->D, W = layer->kv_width / 2;
     const int64_t ends[] = { 0, D, D + W, D + 2 * W };
     weft_status status = WEFT_OK;
     for (int i = 0; i < 3 && status == WEFT_OK; i++)
-        status = weft_params_init_rows(layer->in_weight, ends[i], ends[i + 1], init);
+        status = weft_params_init_rows(layer->in_weight, ends[i], ends[i + 1],
+                                       i == 2 ? weft_scaled_init(config) : config->init);
     return status;
+}
+
+/* q_norm and k_norm. */
+static weft_status init_norms(weft_attention_layer *layer, weft_params *params, const char *prefix,
+                              const weft_layer_config *config)
+{
+    char name[WEFT_NAME_BYTES];
+    const int64_t K = config->D / config->heads;
+    const weft_norm_spec spec = { WEFT_RMS_NORM, config->norm.eps };
+    weft_status status = weft_join_name(name, prefix, "q_norm");
+    if (status == WEFT_OK)
+        status = weft_norm_layer_init(&layer->q_norm, params, name, K, spec, false);
+    if (status == WEFT_OK) status = weft_join_name(name, prefix, "k_norm");
+    return status == WEFT_OK ? weft_norm_layer_init(&layer->k_norm, params, name, K, spec, false)
+                             : status;
 }
 
 weft_status weft_attention_layer_init(weft_attention_layer *layer, weft_params *params,
@@ -39,23 +56,25 @@ weft_status weft_attention_layer_init(weft_attention_layer *layer, weft_params *
         .kv_width = weft_layer_kv_width(config),
         .heads = config->heads,
         .kv_heads = config->kv_heads > 0 ? config->kv_heads : config->heads,
+        .qk_norm = config->qk_norm,
         .rotary_halves = config->rotary_halves,
         .dropout = config->attention_dropout,
     };
     const int64_t rows = D + layer->kv_width;
-    const bool unequal = rows < D_3 && !config->init_stacked;
+    const bool apart = (rows < D_3 || config->beta > 0) && !config->init_stacked;
     weft_init init = config->init;
-    init.blocks = config->init_stacked || unequal ? 1 : 3;
+    init.blocks = config->init_stacked || apart ? 1 : 3;
     weft_status status = weft_add_param(params, prefix, "in_proj_weight", WEFT_DIMS(rows, D), init,
                                         &layer->in_weight);
-    if (status == WEFT_OK && unequal) status = init_blocks(layer, init);
+    if (status == WEFT_OK && apart) status = init_blocks(layer, config);
     if (status == WEFT_OK)
         status = weft_add_param(params, prefix, "in_proj_bias", WEFT_DIMS(rows),
                                 (weft_init){ WEFT_INIT_ZEROS, 0, 0 }, &layer->in_bias);
     if (status == WEFT_OK) status = weft_join_name(out_name, prefix, "out_proj");
-    init.blocks = 0;
     if (status == WEFT_OK)
-        status = weft_linear_layer_init(&layer->out, params, out_name, D, D, true, init);
+        status = weft_linear_layer_init(&layer->out, params, out_name, D, D, true,
+                                        weft_scaled_init(config));
+    if (status == WEFT_OK && config->qk_norm) status = init_norms(layer, params, prefix, config);
     return status;
 }
 
@@ -73,6 +92,27 @@ static weft_var attend(const weft_attention_layer *layer, weft_tape *tape, weft_
                                    WEFT_IDENTITY);
 }
 
+/* Queries or keys [N, n K] with each head normalised, where the layer does so (Henry et al. 2020 with a
+ * unit norm; as here with gains: Dehghani et al. 2023, section 2.1). */
+static weft_var normalise(const weft_attention_layer *layer, weft_tape *tape,
+                          const weft_norm_layer *norm, weft_var x)
+{
+    const weft_tensor shape = weft_shape(tape, x);
+    if (!layer->qk_norm || weft_is_nil(x)) return x;
+    const int64_t N = shape.dim[0], C = shape.dim[1], K = norm->D;
+    const weft_var heads = weft_reshape(tape, x, WEFT_DIMS(N * (C / K), K));
+    return weft_reshape(tape, weft_norm_layer_apply(norm, tape, heads), WEFT_DIMS(N, C));
+}
+
+/* Keys and values side by side [M, 2 G K], the keys normalised where the layer does so. */
+static weft_var with_norm(const weft_attention_layer *layer, weft_tape *tape, weft_var kv)
+{
+    const int64_t W = layer->kv_width / 2;
+    if (!layer->qk_norm) return kv;
+    const weft_var k = normalise(layer, tape, &layer->k_norm, weft_slice(tape, kv, 1, 0, W));
+    return weft_concat(tape, 2, (weft_var[]){ k, weft_slice(tape, kv, 1, W, 2 * W) }, 1);
+}
+
 /* Queries or keys by their rotary positions, where there are any. */
 static weft_var turn(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
                      weft_var angles)
@@ -86,8 +126,10 @@ weft_var weft_attention_layer_self(const weft_attention_layer *layer, weft_tape 
     const int64_t D = layer->D, W = layer->kv_width / 2;
     const weft_var qkv = weft_linear(tape, x, weft_use(tape, layer->in_weight),
                                      weft_use(tape, layer->in_bias), WEFT_IDENTITY);
-    const weft_var q = turn(layer, tape, weft_slice(tape, qkv, 1, 0, D), packed->angles);
-    const weft_var k = turn(layer, tape, weft_slice(tape, qkv, 1, D, D + W), packed->angles);
+    weft_var q = normalise(layer, tape, &layer->q_norm, weft_slice(tape, qkv, 1, 0, D));
+    weft_var k = normalise(layer, tape, &layer->k_norm, weft_slice(tape, qkv, 1, D, D + W));
+    q = turn(layer, tape, q, packed->angles);
+    k = turn(layer, tape, k, packed->angles);
     return attend(layer, tape, q, k, weft_slice(tape, qkv, 1, D + W, D + 2 * W), packed,
                   packed->offsets, causal);
 }
@@ -104,15 +146,17 @@ static weft_var project(const weft_attention_layer *layer, weft_tape *tape, weft
 weft_var weft_attention_layer_memory(const weft_attention_layer *layer, weft_tape *tape,
                                      weft_var memory)
 {
-    return project(layer, tape, memory, layer->D, layer->D + layer->kv_width);
+    const weft_var kv = project(layer, tape, memory, layer->D, layer->D + layer->kv_width);
+    return with_norm(layer, tape, kv);
 }
 
 weft_var weft_attention_layer_cross(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
                                     const weft_packed *packed, weft_var kv, weft_var offsets)
 {
     const int64_t W = layer->kv_width / 2;
-    return attend(layer, tape, project(layer, tape, x, 0, layer->D), weft_slice(tape, kv, 1, 0, W),
-                  weft_slice(tape, kv, 1, W, 2 * W), packed, offsets, false);
+    const weft_var q = normalise(layer, tape, &layer->q_norm, project(layer, tape, x, 0, layer->D));
+    return attend(layer, tape, q, weft_slice(tape, kv, 1, 0, W), weft_slice(tape, kv, 1, W, 2 * W),
+                  packed, offsets, false);
 }
 
 weft_var weft_attention_layer_step(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
@@ -121,12 +165,12 @@ weft_var weft_attention_layer_step(const weft_attention_layer *layer, weft_tape 
     const int64_t D = layer->D, W = layer->kv_width / 2, B = packed->B;
     const bool turn_later = !weft_is_nil(packed->past_angles);
     const weft_var qkv = project(layer, tape, x, 0, D + 2 * W);
-    const weft_var q = turn(layer, tape, weft_slice(tape, qkv, 1, 0, D), packed->angles);
-    weft_var kv = weft_slice(tape, qkv, 1, D, D + 2 * W);
+    weft_var q = normalise(layer, tape, &layer->q_norm, weft_slice(tape, qkv, 1, 0, D));
+    weft_var kv = with_norm(layer, tape, weft_slice(tape, qkv, 1, D, D + 2 * W));
+    q = turn(layer, tape, q, packed->angles);
     if (!weft_is_nil(packed->angles) && !turn_later) {
-        const weft_var k = turn(layer, tape, weft_slice(tape, qkv, 1, D, D + W), packed->angles);
-        const weft_var v = weft_slice(tape, qkv, 1, D + W, D + 2 * W);
-        kv = weft_concat(tape, 2, (weft_var[]){ k, v }, 1);
+        const weft_var k = turn(layer, tape, weft_slice(tape, kv, 1, 0, W), packed->angles);
+        kv = weft_concat(tape, 2, (weft_var[]){ k, weft_slice(tape, kv, 1, W, 2 * W) }, 1);
     }
     kv = weft_reshape(tape, kv, WEFT_DIMS(B, 1, 2 * W));
     if (!weft_is_nil(*past)) kv = weft_concat(tape, 2, (weft_var[]){ *past, kv }, 1);

@@ -1,4 +1,4 @@
-/* common.c - names, checks, and the residual stream that encoder and decoder layers share. */
+/* common.c - names, checks and initial values that encoder and decoder layers share. */
 #include "layers/layers_internal.h"
 
 #include <stdio.h>
@@ -30,6 +30,13 @@ weft_status weft_add_param(weft_params *params, const char *prefix, const char *
     return status == WEFT_OK ? weft_params_add(params, full, rank, dim, init, out) : status;
 }
 
+weft_init weft_scaled_init(const weft_layer_config *config)
+{
+    weft_init init = config->init;
+    if (config->beta > 0) init.scale = (init.scale == 0 ? 1 : init.scale) * config->beta;
+    return init;
+}
+
 double weft_training_dropout(const weft_tape *tape, double p)
 {
     return weft_tape_flags(tape) & WEFT_NO_GRAD ? 0 : p;
@@ -46,28 +53,16 @@ weft_status weft_layer_config_check(const weft_layer_config *config, const char 
     if (config->kv_heads < 0 || (config->kv_heads > 0 && config->heads % config->kv_heads != 0))
         return weft_error(WEFT_ERR_SHAPE, "%s: %d heads do not divide among %d of keys and values",
                           what, config->heads, config->kv_heads);
+    if (!(config->layer_scale >= 0) || !(config->alpha >= 0) || !(config->beta >= 0))
+        return weft_error(WEFT_ERR_RANGE, "%s: layer_scale, alpha and beta must not be negative",
+                          what);
+    if (config->beta > 0 && config->init_stacked)
+        return weft_error(WEFT_ERR_RANGE,
+                          "%s: DeepNorm draws values apart from queries and keys: not init_stacked",
+                          what);
     const double p[] = { config->dropout, config->attention_dropout, config->activation_dropout };
     for (int i = 0; i < 3; i++)
         if (!(p[i] >= 0 && p[i] < 1))
             return weft_error(WEFT_ERR_RANGE, "%s: a dropout of %g is not in [0, 1)", what, p[i]);
     return WEFT_OK;
-}
-
-weft_stream weft_join(const weft_layer_config *config, const weft_norm_layer *post,
-                      const weft_norm_layer *next, weft_tape *tape, weft_stream s, weft_var y,
-                      weft_var rows)
-{
-    const double p = weft_training_dropout(tape, config->dropout);
-    if (!config->pre_norm) {
-        const weft_var x = weft_norm_layer_apply_residual(post, tape, s.stream, y, p, rows, NULL);
-        return (weft_stream){ x, x };
-    }
-    weft_stream out;
-    if (next) {
-        out.x = weft_norm_layer_apply_residual(next, tape, s.stream, y, p, rows, &out.stream);
-        return out;
-    }
-    const weft_var kept = weft_dropout(tape, y, &(weft_dropout_spec){ p, rows });
-    out.x = out.stream = weft_add(tape, s.stream, kept);
-    return out;
 }

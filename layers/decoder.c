@@ -1,5 +1,5 @@
 /* decoder.c - one layer of the decoder: masked self-attention, attention to the encoder's output, and
- * feed-forward, each in its residual as in encoder.c (Vaswani et al. 2017, section 3.1). */
+ * feed-forward, each in its residual (Vaswani et al. 2017, section 3.1; residual.c). */
 #include "layers/layers_internal.h"
 
 weft_status weft_decoder_layer_init(weft_decoder_layer *layer, weft_params *params,
@@ -8,28 +8,17 @@ weft_status weft_decoder_layer_init(weft_decoder_layer *layer, weft_params *para
     weft_status status = weft_layer_config_check(config, prefix);
     if (status != WEFT_OK) return status;
     *layer = (weft_decoder_layer){ .config = *config };
-    static const char *const name[] = { "multihead_attn", "linear1", "linear2",
-                                        "norm1",          "norm2",   "norm3" };
-    enum { CROSS, LINEAR1, LINEAR2, NORM1, NORM2, NORM3, N_NAMES };
-    char full[N_NAMES][WEFT_NAME_BYTES];
-    for (int i = 0; i < N_NAMES; i++)
-        if ((status = weft_join_name(full[i], prefix, name[i])) != WEFT_OK) return status;
-
-    const int64_t D = config->D, F = config->F;
-    if ((status = weft_mixer_init(&layer->self_attn, &layer->recurrent, params, prefix, config)) !=
+    char multihead_attn[WEFT_NAME_BYTES];
+    if ((status = weft_join_name(multihead_attn, prefix, "multihead_attn")) != WEFT_OK ||
+        (status = weft_mixer_init(&layer->self_attn, &layer->recurrent, params, prefix, config)) !=
             WEFT_OK ||
-        (status = weft_attention_layer_init(&layer->multihead_attn, params, full[CROSS], config)) !=
-            WEFT_OK ||
-        (status = weft_linear_layer_init(&layer->linear1, params, full[LINEAR1], D, F, true,
-                                         config->init)) != WEFT_OK ||
-        (status = weft_linear_layer_init(&layer->linear2, params, full[LINEAR2], F, D, true,
-                                         config->init)) != WEFT_OK ||
-        (status = weft_norm_layer_init(&layer->norm1, params, full[NORM1], D, config->norm)) !=
-            WEFT_OK ||
-        (status = weft_norm_layer_init(&layer->norm2, params, full[NORM2], D, config->norm)) !=
-            WEFT_OK)
+        (status = weft_attention_layer_init(&layer->multihead_attn, params, multihead_attn,
+                                            config)) != WEFT_OK ||
+        (status = weft_feedforward_init(&layer->feedforward, params, prefix, config)) != WEFT_OK)
         return status;
-    return weft_norm_layer_init(&layer->norm3, params, full[NORM3], D, config->norm);
+    for (int i = 0; i < 3 && status == WEFT_OK; i++)
+        status = weft_residual_init(&layer->residual[i], params, prefix, i + 1, i == 0, config);
+    return status;
 }
 
 /* With `step`, x is the next token of each sentence; else all tokens of the target. */
@@ -40,21 +29,21 @@ static weft_var run(const weft_decoder_layer *layer, weft_tape *tape, weft_var x
     weft_packed queries = *packed;
     queries.offsets = groups;
     const weft_layer_config *config = &layer->config;
-    weft_stream s = { x, x };
-    if (config->pre_norm) s.x = weft_norm_layer_apply(&layer->norm1, tape, x);
+    const weft_residual *residual = layer->residual;
+    weft_stream s = weft_stream_of(config, &residual[0], tape, x);
 
     weft_var y = weft_mixer_apply(&layer->self_attn, &layer->recurrent, config, tape, s.x, packed,
                                   true, step, step_offsets);
-    s = weft_join(config, &layer->norm1, &layer->norm2, tape, s, y, packed->rows);
+    s = weft_join(config, &residual[0], &residual[1], tape, s, y, packed->rows);
 
     weft_scope_push(tape, "multihead_attn");
     y = weft_attention_layer_cross(&layer->multihead_attn, tape, s.x, &queries, memory_kv,
                                    memory_offsets);
     weft_scope_pop(tape);
-    s = weft_join(config, &layer->norm2, &layer->norm3, tape, s, y, packed->rows);
+    s = weft_join(config, &residual[1], &residual[2], tape, s, y, packed->rows);
 
-    y = weft_feedforward(&layer->linear1, &layer->linear2, config, tape, s.x, packed->rows);
-    return weft_join(config, &layer->norm3, NULL, tape, s, y, packed->rows).stream;
+    y = weft_feedforward_apply(&layer->feedforward, config, tape, s.x, packed->rows);
+    return weft_join(config, &residual[2], NULL, tape, s, y, packed->rows).stream;
 }
 
 weft_var weft_decoder_layer_apply(const weft_decoder_layer *layer, weft_tape *tape, weft_var x,

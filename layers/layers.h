@@ -35,10 +35,13 @@ weft_var weft_linear_layer_apply(const weft_linear_layer *layer, weft_tape *tape
 
 typedef struct weft_norm_layer {
     weft_param gain, bias; /* PREFIX.weight [D], PREFIX.bias [D] (none for RMSNorm) */
+    int64_t D;
     weft_norm_spec spec;
+    bool one_gain; /* ScaleNorm: PREFIX.weight [1], at first sqrt(D) */
 } weft_norm_layer;
+/** one_gain, of RMSNorm alone, makes it ScaleNorm. */
 weft_status weft_norm_layer_init(weft_norm_layer *layer, weft_params *params, const char *prefix,
-                                 int64_t D, weft_norm_spec spec) WEFT_MUST_CHECK;
+                                 int64_t D, weft_norm_spec spec, bool one_gain) WEFT_MUST_CHECK;
 weft_var weft_norm_layer_apply(const weft_norm_layer *layer, weft_tape *tape, weft_var x);
 /** s = residual + dropout(x), normalised; s itself in *sum (may be NULL). */
 weft_var weft_norm_layer_apply_residual(const weft_norm_layer *layer, weft_tape *tape,
@@ -84,6 +87,15 @@ typedef enum weft_mixer {
     WEFT_MIX_RECURRENT  /* a recurrent layer in its place, from left to right */
 } weft_mixer;
 
+/* Where norms stand: residual.c has the formulas. */
+typedef enum weft_norm_place {
+    WEFT_POST_NORM,
+    WEFT_PRE_NORM,
+    WEFT_HYBRID_NORM,   /* pre-norm; the output of self-attention is normalised, too */
+    WEFT_SANDWICH_NORM, /* pre-norm; every output is normalised, too */
+    WEFT_DEEP_NORM      /* post-norm with residuals times alpha, initial values times beta */
+} weft_norm_place;
+
 /* What all layers of a model share. */
 typedef struct weft_layer_config {
     weft_mixer mixer;
@@ -91,9 +103,14 @@ typedef struct weft_layer_config {
     int64_t D, F;
     int heads;
     int kv_heads; /* G, divides heads: grouped queries; 0: as many as heads */
-    bool pre_norm;
+    weft_norm_place place;
+    double alpha, beta; /* deep: weft_transformer_init sets them; 0 means 1 */
     weft_norm_spec norm;
+    bool one_gain;      /* ScaleNorm, with norm.kind RMSNorm */
+    bool qk_norm;       /* RMSNorm of each head of queries and keys */
+    double layer_scale; /* initial gains of LayerScale; 0: none */
     weft_activation activation;
+    bool gated; /* feed-forward a f(b) with [a, b] = W1 x (GLU, SwiGLU, ...): W1 is [2F, D] */
     double dropout, attention_dropout, activation_dropout;
     weft_init init;     /* of matrices */
     bool init_stacked;  /* in_proj as one [3D, D] matrix */
@@ -112,6 +129,9 @@ typedef struct weft_attention_layer {
     weft_linear_layer out; /* PREFIX.out_proj [D, D] */
     int64_t D, kv_width;   /* 2 G K */
     int heads, kv_heads;
+    bool qk_norm;
+    weft_norm_layer q_norm,
+        k_norm; /* PREFIX.q_norm, PREFIX.k_norm: over the K channels of a head */
     bool rotary_halves;
     double dropout; /* of the weights */
 } weft_attention_layer;
@@ -160,13 +180,25 @@ weft_var weft_recurrent_layer_step(const weft_recurrent_layer *layer, weft_tape 
 
 /* ---- encoder and decoder layers (encoder.c, decoder.c) ------------------------------------------- */
 
-/* Self-attention and feed-forward, each with residual and norm: post-norm x = norm(x + f(x)) as the
- * paper, or pre-norm x = x + f(norm(x)). A causal one is a layer of a decoder-only model. */
+/* What belongs to the residual around one sub-layer. */
+typedef struct weft_residual {
+    weft_norm_layer norm;     /* of the sum or of the input: PREFIX.norm1 .. norm3 */
+    weft_norm_layer out_norm; /* of the output, where norms_output: PREFIX.norm1_out .. */
+    bool norms_output;
+    weft_param gamma; /* LayerScale: PREFIX.ls1.gamma .. [D], or none */
+} weft_residual;
+
+typedef struct weft_feedforward {
+    weft_linear_layer linear1, linear2; /* PREFIX.linear1 [F, D] (gated: [2F, D]), linear2 [D, F] */
+} weft_feedforward;
+
+/* Self-attention and feed-forward, each in its residual. A causal one is a layer of a decoder-only
+ * model. */
 typedef struct weft_encoder_layer {
     weft_attention_layer self_attn;
-    weft_recurrent_layer recurrent;     /* in its place */
-    weft_linear_layer linear1, linear2; /* [F, D], [D, F] */
-    weft_norm_layer norm1, norm2;
+    weft_recurrent_layer recurrent; /* in its place */
+    weft_feedforward feedforward;
+    weft_residual residual[2];
     weft_layer_config config;
 } weft_encoder_layer;
 weft_status weft_encoder_layer_init(weft_encoder_layer *layer, weft_params *params,
@@ -182,8 +214,8 @@ weft_var weft_encoder_layer_step(const weft_encoder_layer *layer, weft_tape *tap
 typedef struct weft_decoder_layer {
     weft_attention_layer self_attn, multihead_attn;
     weft_recurrent_layer recurrent; /* in the place of self_attn */
-    weft_linear_layer linear1, linear2;
-    weft_norm_layer norm1, norm2, norm3;
+    weft_feedforward feedforward;
+    weft_residual residual[3];
     weft_layer_config config;
 } weft_decoder_layer;
 weft_status weft_decoder_layer_init(weft_decoder_layer *layer, weft_params *params,

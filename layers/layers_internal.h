@@ -29,21 +29,31 @@ weft_var weft_mixer_apply(const weft_attention_layer *self_attn,
                           weft_tape *tape, weft_var x, const weft_packed *packed, bool causal,
                           weft_var *step, weft_var step_offsets);
 
-/** The feed-forward sub-layer: W2 dropout(f(W1 x + b1)) + b2 (Vaswani et al. 2017, eq. 2). */
-weft_var weft_feedforward(const weft_linear_layer *linear1, const weft_linear_layer *linear2,
-                          const weft_layer_config *config, weft_tape *tape, weft_var x,
-                          weft_var rows);
+/** config->init, times beta of DeepNorm: of values, output and feed-forward matrices. */
+weft_init weft_scaled_init(const weft_layer_config *config);
 
-/* A sub-layer in its residual: what comes next reads `x`, the stream is `stream`. Post-norm keeps both
- * equal; pre-norm carries the sum along and hands its norm to the next sub-layer. */
+/** Parameters PREFIX.linear1 and PREFIX.linear2. */
+weft_status weft_feedforward_init(weft_feedforward *layer, weft_params *params, const char *prefix,
+                                  const weft_layer_config *config) WEFT_MUST_CHECK;
+weft_var weft_feedforward_apply(const weft_feedforward *layer, const weft_layer_config *config,
+                                weft_tape *tape, weft_var x, weft_var rows);
+
+/* What flows through sub-layers. Forms that normalise the sum keep both equal; the others carry the sum
+ * along and hand its norm to the next sub-layer. */
 typedef struct weft_stream {
     weft_var x;      /* input of the next sub-layer */
     weft_var stream; /* what its output is added to */
 } weft_stream;
-/** Post-norm: x = stream = norm(stream + dropout(y)). Pre-norm: stream += dropout(y), x = next(stream)
- *  (`next` NULL: x = stream). */
-weft_stream weft_join(const weft_layer_config *config, const weft_norm_layer *post,
-                      const weft_norm_layer *next, weft_tape *tape, weft_stream s, weft_var y,
+/** Parameters PREFIX.normN and, where the form has them, PREFIX.normN_out and PREFIX.lsN. */
+weft_status weft_residual_init(weft_residual *residual, weft_params *params, const char *prefix,
+                               int number, bool self_attention,
+                               const weft_layer_config *config) WEFT_MUST_CHECK;
+/** Before the first sub-layer. */
+weft_stream weft_stream_of(const weft_layer_config *config, const weft_residual *first,
+                           weft_tape *tape, weft_var x);
+/** After a sub-layer that gave y; `next` is the residual of the next one, NULL after the last. */
+weft_stream weft_join(const weft_layer_config *config, const weft_residual *residual,
+                      const weft_residual *next, weft_tape *tape, weft_stream s, weft_var y,
                       weft_var rows);
 
 #endif

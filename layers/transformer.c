@@ -56,24 +56,45 @@ static weft_status init_embeddings(weft_transformer *model, weft_params *params)
     return status;
 }
 
+/* The layers' configuration with alpha and beta of DeepNorm, which depend on the numbers N of encoder and
+ * M of decoder layers (Wang et al. 2022, figure 2 and table of section 4.3). */
+static weft_layer_config layer_config(const weft_transformer_config *config, bool encoder)
+{
+    weft_layer_config layer = config->layer;
+    const double N = config->encoder_layers, M = config->decoder_layers;
+    if (layer.place != WEFT_DEEP_NORM) return layer;
+    if (config->decoder_only) {
+        layer.alpha = pow(2 * M, 0.25);
+        layer.beta = pow(8 * M, -0.25);
+    } else if (encoder) {
+        layer.alpha = 0.81 * pow(N * N * N * N * M, 1.0 / 16);
+        layer.beta = 0.87 * pow(N * N * N * N * M, -1.0 / 16);
+    } else {
+        layer.alpha = pow(3 * M, 0.25);
+        layer.beta = pow(12 * M, -0.25);
+    }
+    return layer;
+}
+
 static weft_status init_stack(weft_transformer *model, weft_params *params, bool encoder)
 {
     const weft_transformer_config *config = &model->config;
     const int n = encoder ? config->encoder_layers : config->decoder_layers;
     const char *const stack = encoder ? "encoder" : "decoder";
+    const weft_layer_config layer = layer_config(config, encoder);
     char name[WEFT_NAME_BYTES];
     for (int i = 0; i < n; i++) {
         snprintf(name, sizeof name, "%s.layers.%d", stack, i);
         const weft_status status =
             encoder || config->decoder_only
-                ? weft_encoder_layer_init(&model->encoder[i], params, name, &config->layer)
-                : weft_decoder_layer_init(&model->decoder[i], params, name, &config->layer);
+                ? weft_encoder_layer_init(&model->encoder[i], params, name, &layer)
+                : weft_decoder_layer_init(&model->decoder[i], params, name, &layer);
         if (status != WEFT_OK) return status;
     }
     if (!config->final_norm) return WEFT_OK;
     snprintf(name, sizeof name, "%s.norm", stack);
     return weft_norm_layer_init(encoder ? &model->encoder_norm : &model->decoder_norm, params, name,
-                                config->layer.D, config->layer.norm);
+                                layer.D, layer.norm, layer.one_gain);
 }
 
 weft_status weft_transformer_init(weft_transformer *model, weft_params *params,

@@ -26,7 +26,7 @@ static inline model model_new(bool decoder_only, bool pre_norm, weft_position_ki
         .layer = { .D = 16,
                    .F = 24,
                    .heads = 2,
-                   .pre_norm = pre_norm,
+                   .place = pre_norm ? WEFT_PRE_NORM : WEFT_POST_NORM,
                    .activation = WEFT_RELU,
                    .dropout = 0.3,
                    .init = { WEFT_INIT_XAVIER_UNIFORM, 1.5, 0 } },

@@ -31,7 +31,8 @@ START_TEST(defaults_are_the_papers)
     ck_assert(c.model.encoder_layers == 6 && c.model.decoder_layers == 6);
     ck_assert(c.model.dropout == 0.1 && c.train.label_smoothing == 0.1);
     ck_assert(c.model.norm == WEFT_CONFIG_POST_NORM && !c.model.final_norm);
-    ck_assert(c.model.activation == WEFT_RELU && c.model.norm_kind == WEFT_LAYER_NORM);
+    ck_assert(c.model.activation == WEFT_CONFIG_RELU &&
+              c.model.norm_kind == WEFT_CONFIG_LAYER_NORM);
     ck_assert(c.model.tie == WEFT_CONFIG_TIE_ALL && c.model.embed_scale);
     ck_assert(c.optim.kind == WEFT_CONFIG_ADAM && c.optim.schedule == WEFT_CONFIG_NOAM);
     ck_assert(c.optim.beta1 == 0.9 && c.optim.beta2 == 0.98 && c.optim.eps == 1e-9);
@@ -48,7 +49,7 @@ START_TEST(files_are_read)
     ck_assert_msg(weft_config_parse(&c, text, "a.ini") == WEFT_OK, "%s", weft_message());
     ck_assert_str_eq(c.data.train, "/a b/train.tsv.gz");
     ck_assert(c.data.vocab == WEFT_CONFIG_CHAR && c.model.heads == 4 && c.model.final_norm);
-    ck_assert(c.model.activation == WEFT_GELU_TANH && c.model.dropout == 0.25);
+    ck_assert(c.model.activation == WEFT_CONFIG_GELU_TANH && c.model.dropout == 0.25);
     ck_assert(c.optim.kind == WEFT_CONFIG_SGD && c.model.ffn == 2048);
 }
 END_TEST
@@ -283,6 +284,7 @@ START_TEST(values_must_fit_together)
     UNFIT("train.max_decode_length needs 1001", "model.position=learned",
           "train.max_decode_length=1000", "model.max_positions=1000");
     UNFIT("must be even", "model.d_model=15", "model.heads=3", "model.position=sinusoidal_half");
+    UNFIT("xavier_stacked cannot be", "model.norm=deep", "model.init=xavier_stacked");
     UNFIT("model.heads = 8 must be divisible by model.kv_heads = 3", "model.kv_heads=3");
     UNFIT("model.heads = 15 must be even", "model.position=rope", "model.d_model=30",
           "model.heads=2");

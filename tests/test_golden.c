@@ -116,7 +116,7 @@ static weft_layer_config layer_config(int i, int64_t D, int64_t F)
     return (weft_layer_config){ .D = D,
                                 .F = F,
                                 .heads = 3,
-                                .pre_norm = i >= 2,
+                                .place = i >= 2 ? WEFT_PRE_NORM : WEFT_POST_NORM,
                                 .activation = i % 2 ? WEFT_GELU : WEFT_RELU,
                                 .init = { WEFT_INIT_XAVIER_UNIFORM, 0, 0 } };
 }
@@ -215,7 +215,7 @@ static weft_params *build(const model_case *m)
     config.layer = (weft_layer_config){ .D = linear1->dim[1],
                                         .F = linear1->dim[0],
                                         .heads = m->heads,
-                                        .pre_norm = m->pre_norm,
+                                        .place = m->pre_norm ? WEFT_PRE_NORM : WEFT_POST_NORM,
                                         .activation = m->activation,
                                         .init = { WEFT_INIT_XAVIER_UNIFORM, 0, 0 } };
     if (m->decoder_only) {

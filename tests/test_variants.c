@@ -7,6 +7,7 @@
 #include "train/decode_internal.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { V = 11, N_SENTENCES = 4, MOST = 128 };
@@ -57,7 +58,58 @@ static void grouped_dynamic(weft_transformer_config *c)
     c->layer.kv_heads = 2;
 }
 
+static void pre_norm(weft_transformer_config *c)
+{
+    c->layer.place = WEFT_PRE_NORM;
+    c->final_norm = true;
+}
+static void rms_norm(weft_transformer_config *c)
+{
+    pre_norm(c);
+    c->layer.norm.kind = WEFT_RMS_NORM;
+}
+static void scale_norm(weft_transformer_config *c)
+{
+    rms_norm(c);
+    c->layer.one_gain = true;
+}
+static void hybrid_norm(weft_transformer_config *c) { c->layer.place = WEFT_HYBRID_NORM; }
+static void sandwich_norm(weft_transformer_config *c)
+{
+    scale_norm(c);
+    c->layer.place = WEFT_SANDWICH_NORM;
+}
+static void deep_norm(weft_transformer_config *c) { c->layer.place = WEFT_DEEP_NORM; }
+static void layer_scale(weft_transformer_config *c)
+{
+    pre_norm(c);
+    c->layer.layer_scale = 0.3;
+}
+static void qk_norm(weft_transformer_config *c) { c->layer.qk_norm = true; }
+static void swiglu(weft_transformer_config *c)
+{
+    c->layer.gated = true;
+    c->layer.activation = WEFT_SILU;
+}
+static void llama(weft_transformer_config *c)
+{
+    rms_norm(c);
+    swiglu(c);
+    rotary_halves(c);
+    c->layer.kv_heads = 2;
+    c->layer.qk_norm = true;
+}
+
 static const variant variants[] = {
+    { "RMSNorm", rms_norm },
+    { "ScaleNorm", scale_norm },
+    { "hybrid norm", hybrid_norm },
+    { "sandwich norm", sandwich_norm },
+    { "DeepNorm", deep_norm },
+    { "LayerScale", layer_scale },
+    { "QK-norm", qk_norm },
+    { "SwiGLU", swiglu },
+    { "LLaMA with QK-norm", llama },
     { "rotary", rotary },
     { "rotary, halves", rotary_halves },
     { "rotary, dynamic", rotary_dynamic },
@@ -236,20 +288,21 @@ START_TEST(gradients_agree_with_differences)
     for (int i = 0; i < weft_params_count(params); i++) {
         const weft_tensor x = weft_params_value(params, i), dx = weft_params_gradient(params, i);
         const int64_t n = weft_size(&x);
-        const double h = 1e-6;
-        double slope = 0, size = 0, loss[2];
-        for (int side_of = 0; side_of < 2; side_of++) {
-            const double step = side_of ? -2 * h : h;
-            for (int64_t k = 0; k < n; k++) x.real[k] += (weft_real)(step * cos(2.3 * (double)k));
+        static const double steps[] = { 1, -1, 2, -2, 0 };
+        const double h = 1e-5;
+        double slope = 0, size = 0, loss[5], from = 0;
+        for (int s = 0; s < 5; s++) { /* the last step goes back to where it began */
+            for (int64_t k = 0; k < n; k++)
+                x.real[k] += (weft_real)((steps[s] - from) * h * cos(2.3 * (double)k));
+            from = steps[s];
             weft_params_changed(params);
-            loss[side_of] = loss_of(tape, 0, N_SENTENCES, false);
+            loss[s] = loss_of(tape, 0, N_SENTENCES, false);
         }
         for (int64_t k = 0; k < n; k++) {
-            x.real[k] += (weft_real)(h * cos(2.3 * (double)k));
             slope += (double)dx.real[k] * cos(2.3 * (double)k);
             size += (double)dx.real[k] * (double)dx.real[k];
         }
-        const double difference = (loss[0] - loss[1]) / (2 * h);
+        const double difference = (8 * (loss[0] - loss[1]) - (loss[2] - loss[3])) / (12 * h);
         ck_assert_msg(fabs(slope - difference) <= 1e-6 * fmax(sqrt(size), 1),
                       "%s, %s: %.12g, by differences %.12g", variants[_i / 2].name,
                       weft_params_name(params, i), slope, difference);
@@ -305,10 +358,90 @@ START_TEST(stacked_matrices_are_drawn_apart)
         ck_assert_msg(most <= bound * (1 + 1e-6) && most > 0.99 * bound, "%d: %g, not %g", i, most,
                       bound);
     }
+    weft_norm_layer norm;
+    const weft_norm_spec layer_norm = { WEFT_LAYER_NORM, 0 };
+    ck_assert_int_eq(weft_norm_layer_init(&norm, params, "n", 4, layer_norm, true), WEFT_ERR_SHAPE);
     const weft_init init = { WEFT_INIT_XAVIER_UNIFORM, 0, 3 };
     ck_assert_int_eq(weft_params_init_rows(layer.in_weight, 90, 97, init), WEFT_ERR_RANGE);
     ck_assert_int_eq(weft_params_init_rows(layer.in_weight, 0, 7, init), WEFT_ERR_RANGE);
     ck_assert_str_eq(weft_message(), "parameter a.in_proj_weight: rows 0 to 7 of 96 in 3 blocks");
+    weft_params_free(params);
+}
+END_TEST
+
+/* ScaleNorm is g x / |x| with g at first sqrt(D). */
+START_TEST(scale_norm_is_its_formula)
+{
+    enum { N = 3, D = 5 };
+    weft_params *params = weft_params_new(1);
+    weft_tape *tape = weft_tape_new(0);
+    weft_norm_layer norm;
+    const weft_norm_spec spec = { WEFT_RMS_NORM, 1e-12 };
+    ck_assert_int_eq(weft_norm_layer_init(&norm, params, "n", D, spec, true), WEFT_OK);
+    const weft_tensor g = weft_params_value(params, 0);
+    ck_assert_int_eq(weft_size(&g), 1);
+    ck_assert_double_le(fabs((double)g.real[0] - sqrt(D)), 1e-6);
+    g.real[0] = (weft_real)1.75;
+    weft_params_changed(params);
+    weft_real x[N * D];
+    for (int i = 0; i < N * D; i++) x[i] = (weft_real)(sin(2.1 * i) * (i + 1));
+    const weft_var y = weft_norm_layer_apply(&norm, tape, weft_constant(tape, WEFT_DIMS(N, D), x));
+    const weft_real *got = weft_value(tape, y).real;
+    for (int n = 0; n < N; n++) {
+        double square = 0;
+        for (int d = 0; d < D; d++) square += (double)x[n * D + d] * (double)x[n * D + d];
+        for (int d = 0; d < D; d++)
+            ck_assert_double_le(
+                fabs((double)got[n * D + d] - 1.75 * (double)x[n * D + d] / sqrt(square)), 1e-6);
+    }
+    weft_tape_free(tape);
+    weft_params_free(params);
+}
+END_TEST
+
+/* alpha and beta of 12 decoder layers, and of 6 encoder with 4 decoder layers: the paper's table. */
+START_TEST(deep_norm_has_the_papers_factors)
+{
+    weft_params *params = weft_params_new(1);
+    weft_transformer_config config = {
+        .decoder_only = _i == 0,
+        .layer = { .D = 32,
+                   .F = 32,
+                   .heads = 2,
+                   .place = WEFT_DEEP_NORM,
+                   .init = { WEFT_INIT_XAVIER_UNIFORM, 0, 0 } },
+        .encoder_layers = 6,
+        .decoder_layers = _i == 0 ? 12 : 4,
+        .source_V = V,
+        .target_V = V,
+    };
+    ck_assert_int_eq(weft_transformer_init(&net, params, &config), WEFT_OK);
+    const weft_layer_config *of = _i == 2 ? &net.decoder[0].config : &net.encoder[0].config;
+    const double alpha[] = { 2.213363839400643, 0.81 * pow(6 * 6 * 6 * 6 * 4, 0.0625),
+                             1.8612097182041991 };
+    const double beta[] = { 0.31947156, 0.87 * pow(6 * 6 * 6 * 6 * 4, -0.0625), 0.37991784 };
+    ck_assert_double_le(fabs(of->alpha - alpha[_i]), 1e-7);
+    ck_assert_double_le(fabs(of->beta - beta[_i]), 1e-7);
+    const char *stack = _i == 1 ? "encoder" : "decoder";
+    static const struct {
+        const char *name;
+        int64_t from, to;
+        bool scaled;
+    } parts[] = { { "self_attn.in_proj_weight", 0, 32, false },
+                  { "self_attn.in_proj_weight", 32, 64, false },
+                  { "self_attn.in_proj_weight", 64, 96, true },
+                  { "self_attn.out_proj.weight", 0, 32, true },
+                  { "linear1.weight", 0, 32, true },
+                  { "linear2.weight", 0, 32, true } };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        char name[96];
+        snprintf(name, sizeof name, "%s.layers.0.%s", stack, parts[i].name);
+        const weft_tensor w = weft_params_value(params, weft_params_find(params, name));
+        const double bound = sqrt(6.0 / 64) * (parts[i].scaled ? of->beta : 1);
+        const double most = largest(&w, parts[i].from, parts[i].to);
+        ck_assert_msg(most <= bound * (1 + 1e-6) && most > 0.97 * bound, "%s: %g, not %g", name,
+                      most, bound);
+    }
     weft_params_free(params);
 }
 END_TEST
@@ -335,6 +468,18 @@ START_TEST(impossible_forms_get_a_sentence)
           WEFT_POSITION_NONE,
           WEFT_ERR_SHAPE,
           "4 heads do not divide among -1" },
+        { { .D = 12, .F = 8, .heads = 4, .layer_scale = -1 },
+          WEFT_POSITION_NONE,
+          WEFT_ERR_RANGE,
+          "must not be negative" },
+        { { .D = 12, .F = 8, .heads = 4, .one_gain = true },
+          WEFT_POSITION_NONE,
+          WEFT_ERR_SHAPE,
+          "LayerNorm has a gain for each channel" },
+        { { .D = 12, .F = 8, .heads = 4, .place = WEFT_DEEP_NORM, .init_stacked = true },
+          WEFT_POSITION_NONE,
+          WEFT_ERR_RANGE,
+          "not init_stacked" },
     };
     weft_params *params = weft_params_new(1);
     ck_assert_ptr_nonnull(params);
@@ -362,9 +507,11 @@ int main(void)
     suite_add_tcase(suite, training);
     TCase *initial = tcase_create("initial");
     tcase_add_test(initial, stacked_matrices_are_drawn_apart);
+    tcase_add_test(initial, scale_norm_is_its_formula);
+    tcase_add_loop_test(initial, deep_norm_has_the_papers_factors, 0, 3);
     suite_add_tcase(suite, initial);
     TCase *misuse = tcase_create("misuse");
-    tcase_add_loop_test(misuse, impossible_forms_get_a_sentence, 0, 3);
+    tcase_add_loop_test(misuse, impossible_forms_get_a_sentence, 0, 6);
     suite_add_tcase(suite, misuse);
     return run_suite(suite);
 }

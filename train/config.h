@@ -25,7 +25,28 @@ typedef enum weft_config_model {
     WEFT_CONFIG_ENCODER_DECODER,
     WEFT_CONFIG_DECODER_ONLY
 } weft_config_model;
-typedef enum weft_config_norm { WEFT_CONFIG_POST_NORM, WEFT_CONFIG_PRE_NORM } weft_config_norm;
+typedef enum weft_config_norm {
+    WEFT_CONFIG_POST_NORM,
+    WEFT_CONFIG_PRE_NORM,
+    WEFT_CONFIG_HYBRID_NORM,
+    WEFT_CONFIG_SANDWICH_NORM,
+    WEFT_CONFIG_DEEP_NORM
+} weft_config_norm;
+typedef enum weft_config_norm_kind {
+    WEFT_CONFIG_LAYER_NORM,
+    WEFT_CONFIG_RMS_NORM,
+    WEFT_CONFIG_SCALE_NORM
+} weft_config_norm_kind;
+typedef enum weft_config_activation {
+    WEFT_CONFIG_RELU,
+    WEFT_CONFIG_GELU,
+    WEFT_CONFIG_GELU_TANH,
+    WEFT_CONFIG_SILU,
+    WEFT_CONFIG_GLU, /* from here on gated */
+    WEFT_CONFIG_REGLU,
+    WEFT_CONFIG_GEGLU,
+    WEFT_CONFIG_SWIGLU
+} weft_config_activation;
 typedef enum weft_config_position {
     WEFT_CONFIG_SINUSOIDAL,
     WEFT_CONFIG_SINUSOIDAL_HALF,
@@ -91,11 +112,11 @@ typedef struct weft_config {
         weft_config_model kind;
         int64_t d_model, ffn, heads, kv_heads, encoder_layers, decoder_layers, max_positions;
         double dropout, attention_dropout, activation_dropout;
-        weft_activation activation;
+        weft_config_activation activation;
         weft_config_norm norm;
-        weft_norm_kind norm_kind;
-        double norm_eps;
-        bool final_norm, embed_scale;
+        weft_config_norm_kind norm_kind;
+        double norm_eps, layer_scale;
+        bool final_norm, qk_norm, embed_scale;
         weft_config_position position;
         weft_config_rope rope_layout;
         weft_position_scaling rope_scaling;

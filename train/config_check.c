@@ -184,6 +184,12 @@ weft_status weft_config_check_model(const weft_config *config)
                           "model.tie = all needs data.joint_vocab = true: one matrix "
                           "cannot serve two vocabularies");
     }
+    if (config->model.norm == WEFT_CONFIG_DEEP_NORM &&
+        config->model.init == WEFT_CONFIG_XAVIER_STACKED)
+        return weft_error(
+            WEFT_ERR_INPUT,
+            "model.norm = deep draws values apart from queries and keys: model.init = "
+            "xavier_stacked cannot be");
     return check_rope(config);
 }
 

@@ -32,6 +32,17 @@ weft_transformer_config weft_model_shape(const weft_config *config, int64_t sour
         [WEFT_CONFIG_ROPE] = WEFT_POSITION_ROTARY,
         [WEFT_CONFIG_NO_POSITION] = WEFT_POSITION_NONE
     };
+    static const weft_norm_place places[] = { [WEFT_CONFIG_POST_NORM] = WEFT_POST_NORM,
+                                              [WEFT_CONFIG_PRE_NORM] = WEFT_PRE_NORM,
+                                              [WEFT_CONFIG_HYBRID_NORM] = WEFT_HYBRID_NORM,
+                                              [WEFT_CONFIG_SANDWICH_NORM] = WEFT_SANDWICH_NORM,
+                                              [WEFT_CONFIG_DEEP_NORM] = WEFT_DEEP_NORM };
+    static const weft_activation activations[] = {
+        [WEFT_CONFIG_RELU] = WEFT_RELU,           [WEFT_CONFIG_GELU] = WEFT_GELU,
+        [WEFT_CONFIG_GELU_TANH] = WEFT_GELU_TANH, [WEFT_CONFIG_SILU] = WEFT_SILU,
+        [WEFT_CONFIG_GLU] = WEFT_LOGISTIC,        [WEFT_CONFIG_REGLU] = WEFT_RELU,
+        [WEFT_CONFIG_GEGLU] = WEFT_GELU,          [WEFT_CONFIG_SWIGLU] = WEFT_SILU
+    };
     static const weft_cell cells[] = { [WEFT_CONFIG_RNN] = WEFT_CELL_TANH,
                                        [WEFT_CONFIG_LSTM] = WEFT_CELL_LSTM,
                                        [WEFT_CONFIG_GRU] = WEFT_CELL_GRU,
@@ -44,9 +55,15 @@ weft_transformer_config weft_model_shape(const weft_config *config, int64_t sour
         .F = config->model.ffn,
         .heads = (int)config->model.heads,
         .kv_heads = (int)config->model.kv_heads,
-        .pre_norm = config->model.norm == WEFT_CONFIG_PRE_NORM,
-        .norm = { config->model.norm_kind, config->model.norm_eps },
-        .activation = config->model.activation,
+        .place = places[config->model.norm],
+        .norm = { config->model.norm_kind == WEFT_CONFIG_LAYER_NORM ? WEFT_LAYER_NORM
+                                                                    : WEFT_RMS_NORM,
+                  config->model.norm_eps },
+        .one_gain = config->model.norm_kind == WEFT_CONFIG_SCALE_NORM,
+        .qk_norm = config->model.qk_norm,
+        .layer_scale = config->model.layer_scale,
+        .activation = activations[config->model.activation],
+        .gated = config->model.activation >= WEFT_CONFIG_GLU,
         .dropout = config->model.dropout,
         .attention_dropout = config->model.attention_dropout,
         .activation_dropout = config->model.activation_dropout,

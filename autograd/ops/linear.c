@@ -30,7 +30,7 @@ static bool infer(weft_call *c)
 {
     const linear_attr *a = c->attr;
     const weft_tensor *x = &c->in[X], *weight = &c->in[WEIGHT], *bias = &c->in[BIAS];
-    if (a->f > WEFT_SILU)
+    if (a->f > WEFT_LOGISTIC)
         return weft_fail(c, WEFT_ERR_RANGE, "no activation has number %d", (int)a->f);
     if (x->rank < 1) return weft_fail(c, WEFT_ERR_SHAPE, "x must be [.., K], not a scalar");
     if (weight->rank != 2) return weft_fail(c, WEFT_ERR_SHAPE, "weight must be [C, K]");
@@ -210,6 +210,7 @@ static weft_var sample(weft_tape *t, int i)
         return with(t, weft_sample_uniform(t, -1e3, 1e3, WEFT_DIMS(3, 2)), 3, 2, true,
                     WEFT_IDENTITY);
     case 12: return with(t, weft_sample_normal(t, WEFT_DIMS(33, 2)), 3, 2, true, WEFT_GELU_TANH);
+    case 13: return with(t, weft_sample_normal(t, WEFT_DIMS(4, 3)), 5, 3, true, WEFT_LOGISTIC);
     default: return WEFT_NIL;
     }
 }
