@@ -22,6 +22,7 @@ int weft_cli_average(int argc, char **argv);
 int weft_cli_bench(int argc, char **argv);
 int weft_cli_bpe(int argc, char **argv);
 int weft_cli_check(int argc, char **argv);
+int weft_cli_convert(int argc, char **argv);
 int weft_cli_generate(int argc, char **argv);
 int weft_cli_gradcheck(int argc, char **argv);
 int weft_cli_inspect(int argc, char **argv);

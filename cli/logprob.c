@@ -1,4 +1,4 @@
-/* logprob.c - `weft logprob`: log-probabilities of given translations, a line each. */
+/* logprob.c - `weft logprob`: log-probabilities of given translations, a line each, or of a text. */
 #include "cli/cli.h"
 #include "cli/models.h"
 
@@ -6,8 +6,9 @@
 
 typedef struct arguments {
     weft_cli_texts models;
-    const char *pairs;
-    int64_t batch_tokens, n_threads;
+    const char *pairs, *text;
+    int merge; /* weft_chunk_merge, in the order of the option's names */
+    int64_t batch_tokens, n_threads, chunk, overlap;
 } arguments;
 
 static weft_status print(const weft_corpus *corpus, const double log_p[])
@@ -18,6 +19,51 @@ static weft_status print(const weft_corpus *corpus, const double log_p[])
         printf("%.6f\t%lld\n", log_p[i], (long long)n + 1);
     }
     return WEFT_OK;
+}
+
+static weft_status print_text(const arguments *args, const weft_model *model, weft_tape *tape,
+                              const int32_t *ids, int64_t n)
+{
+    static const weft_chunk_merge merges[] = { WEFT_MERGE_BEFORE, WEFT_MERGE_MEAN };
+    const weft_config *config = &model->config;
+    const int64_t looked_back = config->data.max_length < config->train.batch_tokens
+                                    ? config->data.max_length
+                                    : config->train.batch_tokens;
+    const int64_t length = args->chunk > 0 ? args->chunk : looked_back;
+    const int64_t overlap = args->overlap >= 0 ? args->overlap : length / 2;
+    double *const log_p = weft_alloc((size_t)(n > 0 ? n : 1), sizeof *log_p), sum = 0;
+    weft_status status = log_p ? WEFT_OK : WEFT_ERR_MEMORY;
+    if (status == WEFT_OK)
+        status = weft_logprob_text(&(weft_translator){ &model->transformer, tape }, ids, n, length,
+                                   overlap, merges[args->merge], log_p);
+    for (int64_t i = 0; i < n - 1 && status == WEFT_OK; i++) sum += log_p[i];
+    if (status == WEFT_OK) printf("%.6f\t%lld\n", sum, (long long)n - 1);
+    weft_free(log_p);
+    return status;
+}
+
+static weft_status run_text(const arguments *args)
+{
+    weft_model *model = NULL;
+    weft_corpus *corpus = weft_corpus_new();
+    weft_tape *tape = weft_tape_new(WEFT_NO_GRAD);
+    weft_status status = corpus && tape ? weft_threads_set((int)args->n_threads) : WEFT_ERR_MEMORY;
+    if (status == WEFT_OK) status = weft_model_load(args->models.text[0], &model);
+    if (status == WEFT_OK && !model->transformer.config.decoder_only)
+        status =
+            weft_error(WEFT_ERR_INPUT, "%s: the model translates: it takes --pairs, not --text",
+                       args->models.text[0]);
+    if (status == WEFT_OK) status = weft_corpus_read_text(corpus, args->text);
+    if (status == WEFT_OK) status = weft_corpus_encode(corpus, NULL, model->target_vocab);
+    if (status == WEFT_OK) {
+        int64_t n = 0;
+        const int32_t *const ids = weft_corpus_ids(corpus, WEFT_TARGET, 0, &n);
+        status = print_text(args, model, tape, ids, n);
+    }
+    weft_tape_free(tape);
+    weft_corpus_free(corpus);
+    weft_model_free(model);
+    return status;
 }
 
 static weft_status run(const arguments *args)
@@ -46,12 +92,21 @@ static weft_status run(const arguments *args)
 
 int weft_cli_logprob(int argc, char **argv)
 {
-    arguments args = { .batch_tokens = 2048 };
+    arguments args = { .batch_tokens = 2048, .overlap = -1 };
     const weft_cli_option options[] = {
         { "model", WEFT_CLI_TEXTS, &args.models, "DIR",
           "folder of weft train, or a checkpoint; several decide together", 0, 0 },
         { "pairs", WEFT_CLI_TEXT, &args.pairs, "FILE",
           "source, tab, target: a line each, plain or .gz", 0, 0 },
+        { "text", WEFT_CLI_TEXT, &args.text, "FILE",
+          "running text for a decoder-only model, plain or .gz", 0, 0 },
+        { "chunk", WEFT_CLI_INTEGER, &args.chunk, "N",
+          "tokens of a text read at a time; as many as training looked back over", 1, 1 << 24 },
+        { "overlap", WEFT_CLI_INTEGER, &args.overlap, "M",
+          "tokens that a chunk shares with the one before; half a chunk", 0, 1 << 24 },
+        { "merge", WEFT_CLI_CHOICE, &args.merge, "context|mean",
+          "of a token in several chunks: that with most text before it, or the mean; context", 0,
+          0 },
         { "batch-tokens", WEFT_CLI_INTEGER, &args.batch_tokens, "N",
           "tokens a side read at a time; 2048", 1, 1 << 24 },
         { "threads", WEFT_CLI_INTEGER, &args.n_threads, "N", "threads; 0, as many as there are", 0,
@@ -59,18 +114,25 @@ int weft_cli_logprob(int argc, char **argv)
     };
     const weft_cli_command command = {
         .name = "logprob",
-        .synopsis = "--model DIR [--model DIR]... --pairs FILE [--batch-tokens N] [--threads N]",
+        .synopsis = "--model DIR [--model DIR]... --pairs FILE [--batch-tokens N] [--threads N]\n"
+                    "       weft logprob --model DIR --text FILE [--chunk N] [--overlap M] "
+                    "[--merge context|mean]",
         .summary = "Print for each pair log p(target | source) in nats, a tab, and the number of\n"
-                   "target tokens; both count the end of the sentence.",
+                   "target tokens; both count the end of the sentence. Or log p of a text, of\n"
+                   "whatever length, and the number of tokens that were predicted.",
         .options = options,
         .n_options = sizeof options / sizeof *options,
     };
     int first_operand, exit_code;
     if (!weft_cli_parse(&command, argc, argv, &first_operand, &exit_code)) return exit_code;
-    if (args.models.n == 0 || !args.pairs) {
-        fprintf(stderr, "weft logprob: --model DIR and --pairs FILE are needed\n");
+    if (args.models.n == 0 || (!args.pairs && !args.text)) {
+        fprintf(stderr, "weft logprob: --model DIR and --pairs FILE or --text FILE are needed\n");
         return WEFT_EXIT_USE;
     }
-    const weft_status status = run(&args);
+    if (args.text && (args.pairs || args.models.n > 1)) {
+        fprintf(stderr, "weft logprob: --text goes with one --model and without --pairs\n");
+        return WEFT_EXIT_USE;
+    }
+    const weft_status status = args.text ? run_text(&args) : run(&args);
     return status == WEFT_OK ? WEFT_EXIT_DONE : weft_cli_fail("logprob", status);
 }

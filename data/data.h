@@ -5,6 +5,7 @@
 #include "batches.h"
 #include "bpe.h"
 #include "checkpoint.h"
+#include "chunks.h"
 #include "corpus.h"
 #include "prefetch.h"
 #include "store.h"

@@ -265,6 +265,11 @@ typedef struct weft_transformer {
 
 weft_status weft_transformer_init(weft_transformer *model, weft_params *params,
                                   const weft_transformer_config *config) WEFT_MUST_CHECK;
+/** Fill the parameters of `to` from those of `from`, a model of the same form with more heads of keys and
+ *  values: each of the fewer is the mean of those in its place (Ainslie et al. 2023, section 2.1); all
+ *  else is copied. WEFT_ERR_SHAPE where the forms differ otherwise. */
+weft_status weft_transformer_group_heads(const weft_transformer *from,
+                                         weft_transformer *to) WEFT_MUST_CHECK;
 /** The encoder's output [M, D] for a packed source. */
 weft_var weft_transformer_encode(const weft_transformer *model, weft_tape *tape,
                                  const weft_tokens *source);

@@ -100,6 +100,8 @@ static void llama(weft_transformer_config *c)
     c->layer.qk_norm = true;
 }
 
+static void as_the_paper(weft_transformer_config *c) { (void)c; }
+
 static const variant variants[] = {
     { "RMSNorm", rms_norm },
     { "ScaleNorm", scale_norm },
@@ -120,6 +122,7 @@ static const variant variants[] = {
     { "grouped heads", grouped },
     { "multi-query, rotary", multi_query },
     { "grouped heads, rotary, dynamic", grouped_dynamic },
+    { "as the paper", as_the_paper },
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants, N_CASES = 2 * N_VARIANTS };
 
@@ -446,6 +449,50 @@ START_TEST(deep_norm_has_the_papers_factors)
 }
 END_TEST
 
+/* ---- fewer heads of keys and values ----------------------------------------------------------------- */
+
+static weft_transformer grouped_net;
+
+/* Heads that are equal in pairs are pooled without a change; others change what comes out. */
+START_TEST(pooling_equal_heads_changes_nothing)
+{
+    enum { D = 16, K = 4 };
+    weft_params *params = build(2 * N_VARIANTS - 2), *few = weft_params_new(1);
+    const weft_real *before, *after;
+    weft_transformer_config config = net.config;
+    ck_assert_int_eq(config.layer.kv_heads, 0);
+    config.layer.kv_heads = 2;
+    ck_assert_int_eq(weft_transformer_init(&grouped_net, few, &config), WEFT_OK);
+    for (int i = 0; i < weft_params_count(params) && _i == 0; i++) {
+        const weft_tensor w = weft_params_value(params, i);
+        const int64_t C = w.rank == 2 ? w.dim[1] : 1;
+        if (!strstr(weft_params_name(params, i), ".in_proj_")) continue;
+        for (int64_t h = 0; h < 8; h += 2) /* four heads of keys, four of values */
+            memcpy(w.real + (D + (h + 1) * K) * C, w.real + (D + h * K) * C,
+                   (size_t)(K * C) * sizeof *w.real);
+    }
+    weft_params_changed(params);
+    ck_assert_msg(weft_transformer_group_heads(&net, &grouped_net) == WEFT_OK, "%s",
+                  weft_message());
+    static side sides[2];
+    const weft_tokens source = pack(&sides[0], 1, 1, 5), target = pack(&sides[1], 2, 1, 2);
+    weft_tape *tape = weft_tape_new(WEFT_NO_GRAD), *other = weft_tape_new(WEFT_NO_GRAD);
+    before = whole(tape, &source, &target);
+    const weft_transformer many = net;
+    net = grouped_net;
+    after = whole(other, &source, &target);
+    ck_assert_int_eq(memcmp(before, after, (size_t)(target.N * V) * sizeof *before) == 0, _i == 0);
+    ck_assert_int_eq(weft_transformer_group_heads(&grouped_net, &net), WEFT_OK); /* one by one */
+    net = many;
+    ck_assert_int_eq(weft_transformer_group_heads(&grouped_net, &net), WEFT_ERR_SHAPE);
+    ck_assert_str_eq(weft_message(), "8 channels of keys and values cannot be pooled into 16");
+    weft_tape_free(tape);
+    weft_tape_free(other);
+    weft_params_free(params);
+    weft_params_free(few);
+}
+END_TEST
+
 /* ---- impossible ones ----------------------------------------------------------------------------- */
 
 START_TEST(impossible_forms_get_a_sentence)
@@ -510,6 +557,9 @@ int main(void)
     tcase_add_test(initial, scale_norm_is_its_formula);
     tcase_add_loop_test(initial, deep_norm_has_the_papers_factors, 0, 3);
     suite_add_tcase(suite, initial);
+    TCase *heads = tcase_create("heads");
+    tcase_add_loop_test(heads, pooling_equal_heads_changes_nothing, 0, 2);
+    suite_add_tcase(suite, heads);
     TCase *misuse = tcase_create("misuse");
     tcase_add_loop_test(misuse, impossible_forms_get_a_sentence, 0, 6);
     suite_add_tcase(suite, misuse);

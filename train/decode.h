@@ -5,6 +5,7 @@
 #ifndef WEFT_TRAIN_DECODE_H
 #define WEFT_TRAIN_DECODE_H
 
+#include "../data/chunks.h"
 #include "../data/corpus.h"
 #include "../layers/layers.h"
 
@@ -95,6 +96,21 @@ weft_status weft_decode_corpus(const weft_translator models[], int n_models,
  */
 weft_status weft_logprob(const weft_translator models[], int n_models, const weft_corpus *corpus,
                          int64_t batch_tokens, double log_p[]) WEFT_MUST_CHECK;
+/**
+ * How likely a decoder-only model finds each token of a text but the first, after those before it. The
+ * text may be longer than what the model reads: it is cut into chunks that overlap (data/chunks.h).
+ *
+ * @param length   tokens of a chunk, of which `overlap` are those of the one before
+ * @param merge    what a token gets that is predicted in several chunks; WEFT_MERGE_BEFORE reads each
+ *                 after as much text as there is
+ * @param log_p    [n - 1]: log p of ids[1] .. ids[n - 1], in nats
+ *
+ * Errors: WEFT_ERR_STATE the model has an encoder; WEFT_ERR_INPUT fewer than two tokens, or chunks
+ * longer than learned positions; WEFT_ERR_RANGE length or overlap.
+ */
+weft_status weft_logprob_text(const weft_translator *of, const int32_t *ids, int64_t n,
+                              int64_t length, int64_t overlap, weft_chunk_merge merge,
+                              double log_p[]) WEFT_MUST_CHECK;
 
 typedef struct weft_sample_spec {
     int64_t n_tokens;   /* to say at most; </s> ends it sooner */

@@ -12,18 +12,14 @@ static double log_add(double a, double b)
     return isinf(high) ? high : high + log1p(exp(low - high));
 }
 
-/* Add a model's p of each label of the batch to the sums in log_p [N], which the first one begins. */
-static weft_status add_model(const weft_translator *of, const weft_batch *batch, bool first,
-                             double log_p[])
+/* Add a model's p of labels ids [N] after the decoder's outputs x to the sums in log_p [N], which the
+ * first one begins. */
+static weft_status add_labels(const weft_translator *of, weft_var x, int64_t N, const int32_t *ids,
+                              bool first, double log_p[])
 {
     weft_tape *const tape = of->tape;
-    const int64_t N = batch->target.N;
-    weft_tape_reset(tape);
-    const weft_var memory = weft_transformer_encode(of->model, tape, &batch->source);
-    const weft_var x =
-        weft_transformer_decode(of->model, tape, &batch->target, memory, &batch->source);
     const weft_var logits = weft_transformer_logits(of->model, tape, x);
-    const weft_var labels = weft_constant_int(tape, WEFT_DIMS(N, 1), batch->labels);
+    const weft_var labels = weft_constant_int(tape, WEFT_DIMS(N, 1), ids);
     const weft_var logit = weft_gather(tape, logits, 1, labels);
     const weft_var total = weft_logsumexp(tape, logits, false);
     if (weft_tape_status(tape) != WEFT_OK)
@@ -35,6 +31,19 @@ static weft_status add_model(const weft_translator *of, const weft_batch *batch,
         log_p[i] = first ? own : log_add(log_p[i], own);
     }
     return WEFT_OK;
+}
+
+/* Add a model's p of each label of the batch to the sums in log_p [N], which the first one begins. */
+static weft_status add_model(const weft_translator *of, const weft_batch *batch, bool first,
+                             double log_p[])
+{
+    weft_tape *const tape = of->tape;
+    const int64_t N = batch->target.N;
+    weft_tape_reset(tape);
+    const weft_var memory = weft_transformer_encode(of->model, tape, &batch->source);
+    const weft_var x =
+        weft_transformer_decode(of->model, tape, &batch->target, memory, &batch->source);
+    return add_labels(of, x, N, batch->labels, first, log_p);
 }
 
 static weft_status add_batch(const weft_translator models[], int n_models, const weft_batch *batch,
@@ -93,5 +102,61 @@ weft_status weft_logprob(const weft_translator models[], int n_models, const wef
     }
     weft_free(tokens);
     weft_batches_free(batches);
+    return status;
+}
+
+/* ---- a text in chunks ----------------------------------------------------------------------------- */
+
+static weft_status check_text(const weft_translator *of, int64_t n, const weft_chunks *chunks)
+{
+    const weft_transformer_config *config = &of->model->config;
+    weft_status status = weft_decode_check("weft_logprob_text", of->model, of->tape, true);
+    if (status == WEFT_OK) status = weft_chunks_check(chunks);
+    if (status != WEFT_OK) return status;
+    if (n < 2)
+        return weft_error(WEFT_ERR_INPUT,
+                          "a text of %lld tokens: the first is not predicted, so two are needed",
+                          (long long)n);
+    if (config->position == WEFT_POSITION_LEARNED && chunks->length > config->max_positions)
+        return weft_error(WEFT_ERR_INPUT,
+                          "chunks of %lld tokens: the model's positions end at %lld",
+                          (long long)chunks->length, (long long)config->max_positions);
+    return WEFT_OK;
+}
+
+/* log p of each token of a chunk: what follows tokens from .. to - 1. */
+static weft_status read_chunk(const weft_translator *of, const int32_t *ids, weft_chunk at,
+                              int32_t rows[], double log_p[])
+{
+    const int64_t N = at.to - at.from;
+    const int32_t offsets[] = { 0, (int32_t)N };
+    for (int64_t p = 0; p < N; p++) {
+        rows[2 * p] = 0;
+        rows[2 * p + 1] = (int32_t)p;
+    }
+    const weft_tokens read = { 1, N, ids + at.from, offsets, rows };
+    weft_tape_reset(of->tape);
+    const weft_var x = weft_transformer_decode(of->model, of->tape, &read, WEFT_NIL, NULL);
+    return add_labels(of, x, N, ids + at.from + 1, true, log_p);
+}
+
+weft_status weft_logprob_text(const weft_translator *of, const int32_t *ids, int64_t n,
+                              int64_t length, int64_t overlap, weft_chunk_merge merge,
+                              double log_p[])
+{
+    const weft_chunks chunks = { n > 0 ? n - 1 : 0, length, overlap };
+    weft_status status = check_text(of, n, &chunks);
+    if (status != WEFT_OK) return status;
+    const int64_t count = weft_chunks_count(&chunks);
+    const int64_t longest = chunks.n < length ? chunks.n : length;
+    double *const parts = weft_alloc((size_t)weft_chunks_row(&chunks, count), sizeof *parts);
+    int32_t *const rows = weft_alloc((size_t)longest, 2 * sizeof *rows);
+    if (!parts || !rows) status = WEFT_ERR_MEMORY;
+    for (int64_t i = 0; i < count && status == WEFT_OK; i++)
+        status = read_chunk(of, ids, weft_chunks_get(&chunks, i), rows,
+                            parts + weft_chunks_row(&chunks, i));
+    if (status == WEFT_OK) weft_chunks_merge(&chunks, merge, 1, parts, log_p);
+    weft_free(parts);
+    weft_free(rows);
     return status;
 }

@@ -86,6 +86,31 @@ expect(CODE 0 OUT_HAS "^the ...." ARGS generate --model text_model --prompt "the
 expect(CODE 0 OUT "the \n" ARGS generate --model text_model --prompt "the " --tokens 0)
 expect(CODE 0 OUT_HAS "..." ARGS generate --model text_model --temperature 0 --top-k 3)
 
+# ---- a text longer than what the model reads, in chunks
+expect(CODE 0 OUT_HAS "^-[0-9.]+\t[0-9]+\n$" ARGS logprob --model text_model --text text)
+execute_process(COMMAND ${WEFT} logprob --model text_model --text text --chunk 8 --overlap 3
+  WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE short RESULT_VARIABLE code)
+execute_process(COMMAND ${WEFT} logprob --model text_model --text text --chunk 8 --overlap 3
+  --merge mean WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE mean)
+if(NOT short MATCHES "^-[0-9.]+\t[0-9]+\n$" OR short STREQUAL mean)
+  message(SEND_ERROR "weft logprob --text: ${short}${mean}")
+endif()
+expect(CODE 2 ERR_HAS "overlap of 8" ARGS logprob --model text_model --text text --chunk 8 --overlap 8)
+expect(CODE 2 ERR_HAS "it takes --pairs" ARGS logprob --model pairs --text text)
+expect(CODE 2 ERR_HAS "without --pairs" ARGS logprob --model pairs --text text --pairs two.tsv)
+
+# ---- convert: fewer heads of keys and values, another reach of rotary positions
+expect(CODE 0 OUT_HAS "new form" ARGS convert --model pairs --out grouped --kv-heads 1)
+expect(CODE 0 STDIN ${WORK}/source OUT_HAS "..." ARGS translate --model grouped)
+expect(CODE 2 ERR_HAS "cannot be pooled into 3" ARGS convert --model pairs --out nothing --kv-heads 3)
+expect(CODE 2 ERR_HAS "needs model.position = rope" ARGS convert --model pairs --out nothing
+       --set model.rope_scaling=linear)
+expect(CODE 2 ERR_HAS "d_model" ARGS convert --model pairs --out nothing --set model.d_model=33)
+expect(CODE 2 ERR_HAS "are needed" ARGS convert --model pairs)
+if(EXISTS ${WORK}/nothing)
+  message(SEND_ERROR "weft convert left a folder behind")
+endif()
+
 # ---- attention maps: a file of all, a picture of some
 expect(CODE 0 STDIN ${WORK}/source OUT_HAS "..." ARGS translate --model pairs --attention maps.h5 --beam 2)
 expect(CODE 2 ARGS inspect maps.h5 ERR_HAS "no part of a checkpoint")
@@ -137,7 +162,7 @@ expect(CODE 0 ARGS inspect pairs
 expect(CODE 0 ARGS inspect pairs/checkpoint.h5 OUT_HAS "^pairs/checkpoint.h5\n")
 
 # ---- mistakes: one sentence, exit code 2
-expect(CODE 2 ARGS logprob --model pairs ERR "weft logprob: --model DIR and --pairs FILE are needed\n")
+expect(CODE 2 ARGS logprob --model pairs ERR "weft logprob: --model DIR and --pairs FILE or --text FILE are needed\n")
 expect(CODE 2 ARGS logprob --model pairs --pairs nofile ERR_HAS "^weft logprob: nofile: No such file[^\n]*\n$")
 expect(CODE 2 ARGS translate --model pairs --beam 0 ERR_HAS "--beam 0.*\n")
 expect(CODE 2 ARGS translate --model pairs --beam 2 --n-best 3
