@@ -466,7 +466,7 @@ static int parity(int n_updates)
     };
     static const char *const names[] = { "attention", "LSTM", "tanh" };
     static const int lengths[] = { 4, 8, 16, 20, 32, 64, 128, 256, 512 };
-    const course c = { "parity", 20, n_updates > 0 ? n_updates : 4000, 3e-3 };
+    const course c = { "parity", 20, n_updates > 0 ? n_updates : 1500, 3e-3 };
     return learn(&c, 3, forms, names, sizeof lengths / sizeof *lengths, lengths);
 }
 
@@ -478,7 +478,7 @@ static int first(int n_updates)
     forms[2].norm_eps = forms[3].norm_eps = 1e-5;
     static const char *const names[] = { "plain", "log n", "LayerNorm", "log n, LayerNorm" };
     static const int lengths[] = { 10, 20, 50, 100, 200, 500, 1000 };
-    const course c = { "first", 10, n_updates > 0 ? n_updates : 500, 3e-3 };
+    const course c = { "first", 10, n_updates > 0 ? n_updates : 300, 3e-3 };
     return learn(&c, 4, forms, names, sizeof lengths / sizeof *lengths, lengths);
 }
 
