@@ -348,8 +348,8 @@ static void define(weft_rule *r)
     const int64_t N = weft_shape(t, r->in[X]).dim[0], D = weft_shape(t, r->in[WEIGHT]).dim[1],
                   S = weft_cell_state(cell) * D;
     const bool whole = weft_is_nil(r->in[OFFSETS]) || weft_tape_flags(t) & WEFT_DRY;
-    const weft_tensor offsets = whole ? (weft_tensor){ 0 } : weft_value(t, r->in[OFFSETS]);
-    const int64_t B = whole ? 1 : offsets.dim[0] - 1;
+    const int32_t *offsets = whole ? NULL : weft_value(t, r->in[OFFSETS]).i32;
+    const int64_t B = whole ? 1 : weft_shape(t, r->in[OFFSETS]).dim[0] - 1;
     weft_var *states = weft_alloc((size_t)N + 1, sizeof *states);
     if (!states) {
         weft_tape_fail(t, WEFT_ERR_MEMORY, "%s", weft_message());
@@ -359,8 +359,8 @@ static void define(weft_rule *r)
     for (int64_t b = 0; b < B; b++) {
         weft_var state = weft_is_nil(r->in[STATE]) ? weft_full(t, WEFT_DIMS(1, S), 0)
                                                    : weft_slice(t, r->in[STATE], 0, b, b + 1);
-        const int64_t end = whole ? N : offsets.i32[b + 1];
-        for (int64_t n = whole ? 0 : offsets.i32[b]; n < end; n++)
+        const int64_t end = whole ? N : offsets[b + 1];
+        for (int64_t n = whole ? 0 : offsets[b]; n < end; n++)
             states[n] = state = weft_cell_define(t, cell, D, weft_slice(t, r->in[X], 0, n, n + 1),
                                                  state, r->in[WEIGHT], r->in[BIAS]);
     }

@@ -16,9 +16,10 @@ static bool infer(weft_call *c)
 
 static weft_real log_sum_exp(int64_t V, const weft_real *x)
 {
-    weft_real max = x[0], sum = 0;
+    weft_real max = x[0];
     for (int64_t k = 1; k < V; k++) max = fmax(max, x[k]);
-    for (int64_t k = 0; k < V; k++) sum += exp(x[k] - max);
+    weft_real sum = exp(x[0] - max);
+    for (int64_t k = 1; k < V; k++) sum += exp(x[k] - max);
     return max + log(sum);
 }
 
