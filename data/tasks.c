@@ -84,10 +84,10 @@ static bool draw_add(weft_dice *dice, const weft_task_stream *stream, weft_line 
                      weft_line *target)
 {
     const int64_t a = draw_number(dice, stream), b = draw_number(dice, stream);
-    const int64_t low = a < b ? a : b, high = a < b ? b : a;
+    const int64_t low = a < b ? a : b, high = a < b ? b : a, total = a + b;
     char text[2 * MOST_DIGITS + 8], sum[MOST_DIGITS + 8], sorted[2 * MOST_DIGITS + 8];
     snprintf(text, sizeof text, "%lld+%lld", (long long)a, (long long)b);
-    snprintf(sum, sizeof sum, "%lld", (long long)(a + b));
+    snprintf(sum, sizeof sum, "%lld", (long long)total);
     weft_line_word(source, text);
     weft_line_word(target, sum);
     if (high < 10) return false;

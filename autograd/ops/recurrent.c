@@ -155,7 +155,7 @@ static workspace workspace_of(const weft_call *c, const sizes *s, bool backward)
     const int64_t most = s->B < s->N ? s->B : s->N, R = backward ? s->N : most;
     const size_t after = (times_bytes(s) + WEFT_ALIGN - 1) / WEFT_ALIGN * WEFT_ALIGN;
     workspace w = { .t = times_of(c, s, c->scratch) };
-    w.zeros = (weft_real *)((char *)c->scratch + after);
+    w.zeros = (void *)((char *)c->scratch + after);
     memset(w.zeros, 0, (size_t)s->S * sizeof *w.zeros);
     w.hidden = w.zeros + s->S;
     w.gated = w.hidden + R * s->D;

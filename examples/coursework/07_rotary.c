@@ -26,10 +26,11 @@ static weft_real score(int64_t p, int64_t s, const weft_real *q, const weft_real
 static bool depends_on_distance(const weft_real *q, const weft_real *k)
 {
     for (int64_t far = 0; far < 1000; far += 100) {
-        const weft_real here = score(5, 2, q, k), there = score(5 + far, 2 + far, q, k);
+        const int64_t p = 5 + far, s = 2 + far;
+        const weft_real here = score(5, 2, q, k), there = score(p, s, q, k);
         if (fabs(here - there) < 1e-9) continue;
-        printf("positions 5 and 2 score %g, positions %lld and %lld %g\n", here,
-               (long long)(5 + far), (long long)(2 + far), there);
+        printf("positions 5 and 2 score %g, positions %lld and %lld %g\n", here, (long long)p,
+               (long long)s, there);
         return false;
     }
     return true;
