@@ -102,6 +102,7 @@ unsigned weft_tape_flags(const weft_tape *tape);
 /** Random numbers of the operations recorded from now on are keyed by (seed, update, their site =
  *  how many random operations were recorded before them since this call). */
 void weft_tape_seed(weft_tape *tape, uint64_t seed, uint64_t update);
+uint64_t weft_tape_update(const weft_tape *tape);
 /** The key of the next site (constructors of random operations call it once each). */
 uint64_t weft_tape_next_key(weft_tape *tape);
 

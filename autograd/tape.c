@@ -94,6 +94,8 @@ void weft_tape_seed(weft_tape *tape, uint64_t seed, uint64_t update)
     tape->site = 0;
 }
 
+uint64_t weft_tape_update(const weft_tape *tape) { return tape->update; }
+
 uint64_t weft_tape_next_key(weft_tape *tape)
 {
     return weft_random_key(tape->seed, tape->update, tape->site++);

@@ -14,16 +14,24 @@ int64_t weft_layer_kv_width(const weft_layer_config *config)
     return 2 * G * (config->D / config->heads);
 }
 
+/* Rows of in_proj_weight; with buckets queries are keys. */
+static int64_t stacked_rows(const weft_attention_layer *layer)
+{
+    const int64_t W = layer->kv_width / 2;
+    return layer->D + (layer->approximation.kind == WEFT_BY_BUCKETS ? W : 2 * W);
+}
+
 /* Each of the stacked matrices as one of its own: that of queries may be taller than the others, and
  * DeepNorm scales that of values alone. */
 static weft_status init_blocks(const weft_attention_layer *layer, const weft_layer_config *config)
 {
-    const int64_t D = layer->D, W = layer->kv_width / 2;
-    const int64_t ends[] = { 0, D, D + W, D + 2 * W };
+    const int64_t D = layer->D, W = layer->kv_width / 2, rows = stacked_rows(layer);
+    const int64_t ends[] = { 0, D, rows - W, rows };
     weft_status status = WEFT_OK;
     for (int i = 0; i < 3 && status == WEFT_OK; i++)
-        status = weft_params_init_rows(layer->in_weight, ends[i], ends[i + 1],
-                                       i == 2 ? weft_scaled_init(config) : config->init);
+        if (ends[i] < ends[i + 1])
+            status = weft_params_init_rows(layer->in_weight, ends[i], ends[i + 1],
+                                           i == 2 ? weft_scaled_init(config) : config->init);
     return status;
 }
 
@@ -37,6 +45,7 @@ static weft_status init_norms(weft_attention_layer *layer, weft_params *params, 
     weft_status status = weft_join_name(name, prefix, "q_norm");
     if (status == WEFT_OK)
         status = weft_norm_layer_init(&layer->q_norm, params, name, K, spec, false);
+    if (layer->approximation.kind == WEFT_BY_BUCKETS) return status; /* queries are keys */
     if (status == WEFT_OK) status = weft_join_name(name, prefix, "k_norm");
     return status == WEFT_OK ? weft_norm_layer_init(&layer->k_norm, params, name, K, spec, false)
                              : status;
@@ -60,12 +69,14 @@ weft_status weft_attention_layer_init(weft_attention_layer *layer, weft_params *
         .rotary_halves = config->rotary_halves,
         .dropout = config->attention_dropout,
     };
-    const int64_t rows = D + layer->kv_width;
+    weft_status status = weft_approximation_init(layer, params, prefix, &config->approximation);
+    if (status != WEFT_OK) return status;
+    const int64_t rows = stacked_rows(layer);
     const bool apart = (rows < D_3 || config->beta > 0) && !config->init_stacked;
     weft_init init = config->init;
     init.blocks = config->init_stacked || apart ? 1 : 3;
-    weft_status status = weft_add_param(params, prefix, "in_proj_weight", WEFT_DIMS(rows, D), init,
-                                        &layer->in_weight);
+    status = weft_add_param(params, prefix, "in_proj_weight", WEFT_DIMS(rows, D), init,
+                            &layer->in_weight);
     if (status == WEFT_OK && apart) status = init_blocks(layer, config);
     if (status == WEFT_OK)
         status = weft_add_param(params, prefix, "in_proj_bias", WEFT_DIMS(rows),
@@ -88,8 +99,10 @@ static weft_var attend(const weft_attention_layer *layer, weft_tape *tape, weft_
                                        .k_offsets = k_offsets,
                                        .dropout = weft_training_dropout(tape, layer->dropout),
                                        .q_rows = packed->rows };
-    return weft_linear_layer_apply(&layer->out, tape, weft_attention(tape, q, k, v, &spec),
-                                   WEFT_IDENTITY);
+    const weft_var y = layer->approximation.kind == WEFT_EXACT
+                           ? weft_attention(tape, q, k, v, &spec)
+                           : weft_approximation_apply(layer, tape, q, k, v, packed, causal);
+    return weft_linear_layer_apply(&layer->out, tape, y, WEFT_IDENTITY);
 }
 
 /* Queries or keys [N, n K] with each head normalised, where the layer does so (Henry et al. 2020 with a
@@ -120,18 +133,30 @@ static weft_var turn(const weft_attention_layer *layer, weft_tape *tape, weft_va
     return weft_is_nil(angles) ? x : weft_rotary(tape, x, angles, layer->rotary_halves);
 }
 
+typedef struct weft_qkv {
+    weft_var q, k, v;
+} weft_qkv;
+
+/* The columns of the stacked projection, normalised and turned by their positions. */
+static weft_qkv split(const weft_attention_layer *layer, weft_tape *tape, weft_var qkv,
+                      weft_var angles)
+{
+    const int64_t D = layer->D, W = layer->kv_width / 2, rows = stacked_rows(layer);
+    const weft_var v = weft_slice(tape, qkv, 1, rows - W, rows);
+    weft_var q = normalise(layer, tape, &layer->q_norm, weft_slice(tape, qkv, 1, 0, D));
+    q = turn(layer, tape, q, angles);
+    if (layer->approximation.kind == WEFT_BY_BUCKETS) return (weft_qkv){ q, q, v };
+    const weft_var k = normalise(layer, tape, &layer->k_norm, weft_slice(tape, qkv, 1, D, D + W));
+    return (weft_qkv){ q, turn(layer, tape, k, angles), v };
+}
+
 weft_var weft_attention_layer_self(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
                                    const weft_packed *packed, bool causal)
 {
-    const int64_t D = layer->D, W = layer->kv_width / 2;
     const weft_var qkv = weft_linear(tape, x, weft_use(tape, layer->in_weight),
                                      weft_use(tape, layer->in_bias), WEFT_IDENTITY);
-    weft_var q = normalise(layer, tape, &layer->q_norm, weft_slice(tape, qkv, 1, 0, D));
-    weft_var k = normalise(layer, tape, &layer->k_norm, weft_slice(tape, qkv, 1, D, D + W));
-    q = turn(layer, tape, q, packed->angles);
-    k = turn(layer, tape, k, packed->angles);
-    return attend(layer, tape, q, k, weft_slice(tape, qkv, 1, D + W, D + 2 * W), packed,
-                  packed->offsets, causal);
+    const weft_qkv in = split(layer, tape, qkv, packed->angles);
+    return attend(layer, tape, in.q, in.k, in.v, packed, packed->offsets, causal);
 }
 
 /* Rows [from, to) of the stacked projection. */
@@ -164,7 +189,13 @@ weft_var weft_attention_layer_step(const weft_attention_layer *layer, weft_tape 
 {
     const int64_t D = layer->D, W = layer->kv_width / 2, B = packed->B;
     const bool turn_later = !weft_is_nil(packed->past_angles);
-    const weft_var qkv = project(layer, tape, x, 0, D + 2 * W);
+    const weft_var qkv = project(layer, tape, x, 0, stacked_rows(layer));
+    if (layer->approximation.kind != WEFT_EXACT) {
+        const weft_qkv in = split(layer, tape, qkv, packed->angles);
+        const weft_var y =
+            weft_approximation_step(layer, tape, in.q, in.k, in.v, packed, past, offsets);
+        return weft_linear_layer_apply(&layer->out, tape, y, WEFT_IDENTITY);
+    }
     weft_var q = normalise(layer, tape, &layer->q_norm, weft_slice(tape, qkv, 1, 0, D));
     weft_var kv = with_norm(layer, tape, weft_slice(tape, qkv, 1, D, D + 2 * W));
     q = turn(layer, tape, q, packed->angles);

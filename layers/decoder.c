@@ -8,12 +8,16 @@ weft_status weft_decoder_layer_init(weft_decoder_layer *layer, weft_params *para
     weft_status status = weft_layer_config_check(config, prefix);
     if (status != WEFT_OK) return status;
     *layer = (weft_decoder_layer){ .config = *config };
+    /* Projected keys are for the encoder: they cannot be causal. */
+    weft_layer_config own = *config, cross = *config;
+    if (own.approximation.kind == WEFT_BY_PROJECTION) own.approximation.kind = WEFT_EXACT;
+    cross.approximation.kind = WEFT_EXACT;
     char multihead_attn[WEFT_NAME_BYTES];
     if ((status = weft_join_name(multihead_attn, prefix, "multihead_attn")) != WEFT_OK ||
-        (status = weft_mixer_init(&layer->self_attn, &layer->recurrent, params, prefix, config)) !=
+        (status = weft_mixer_init(&layer->self_attn, &layer->recurrent, params, prefix, &own)) !=
             WEFT_OK ||
         (status = weft_attention_layer_init(&layer->multihead_attn, params, multihead_attn,
-                                            config)) != WEFT_OK ||
+                                            &cross)) != WEFT_OK ||
         (status = weft_feedforward_init(&layer->feedforward, params, prefix, config)) != WEFT_OK)
         return status;
     for (int i = 0; i < 3 && status == WEFT_OK; i++)

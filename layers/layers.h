@@ -95,6 +95,37 @@ typedef enum weft_norm_place {
     WEFT_SANDWICH_NORM, /* pre-norm; every output is normalised, too */
     WEFT_DEEP_NORM      /* post-norm with residuals times alpha, initial values times beta */
 } weft_norm_place;
+/* What self-attention is replaced by (approximation.c, docs/attention.md). Attention to the encoder's
+ * output is exact throughout. */
+typedef enum weft_approximation_kind {
+    WEFT_EXACT,         /* nothing */
+    WEFT_BY_FEATURES,   /* linear attention with elu(x) + 1 (Katharopoulos et al. 2020) */
+    WEFT_BY_RANDOM,     /* linear attention with random features (Choromanski et al. 2021) */
+    WEFT_BY_BUCKETS,    /* of similar tokens; queries are keys (Kitaev et al. 2020) */
+    WEFT_BY_PROJECTION, /* of keys and values to k rows (Wang et al. 2020): in encoders alone, the
+                               decoder's is exact */
+    WEFT_BY_CHOICE, /* of queries (Zhou et al. 2021), causal as published: it reads the future */
+    WEFT_BY_CAUSAL_CHOICE /* the same, strictly causal where attention is */
+} weft_approximation_kind;
+typedef enum weft_projection_sharing {
+    WEFT_SHARE_HEADWISE, /* one matrix for keys and one for values of a layer */
+    WEFT_SHARE_KV,       /* one for both */
+    WEFT_SHARE_LAYERWISE /* one for all layers */
+} weft_projection_sharing;
+typedef struct weft_approximation {
+    weft_approximation_kind kind;
+    int rounds;                      /* buckets: of hashing */
+    int64_t chunk;                   /* buckets: tokens of a chunk */
+    int64_t features;                /* random: m of them */
+    bool hyperbolic;                 /* random: 2 m, of w and of -w */
+    int64_t k, longest;              /* projection: rows, and the longest sentence */
+    weft_projection_sharing sharing; /* projection */
+    double factor;                   /* choice: c */
+    int64_t
+        redraw;    /* updates between new random directions, rotations or samples; 0: never. Without
+                       gradients they are always those of the first updates */
+    uint64_t seed; /* of these */
+} weft_approximation;
 
 /* What all layers of a model share. */
 typedef struct weft_layer_config {
@@ -115,11 +146,13 @@ typedef struct weft_layer_config {
     weft_init init;     /* of matrices */
     bool init_stacked;  /* in_proj as one [3D, D] matrix */
     bool rotary_halves; /* rotary positions turn channels i and i + K/2, not 2i and 2i + 1 */
+    weft_approximation approximation; /* of self-attention */
 } weft_layer_config;
 /** Columns of keys and values together: 2 G K. */
 int64_t weft_layer_kv_width(const weft_layer_config *config);
 /** Rows and columns that a layer keeps of a sentence's first t tokens for its next: keys and values
- *  [t, 2 G K], or the state of a recurrent layer [1, S] (none before the first token). */
+ *  [t, 2 G K], what an approximation needs of them, or the state of a recurrent layer [1, S] (none before
+ *  the first token). */
 int64_t weft_layer_past_rows(const weft_layer_config *config, int64_t t);
 int64_t weft_layer_past_width(const weft_layer_config *config);
 
@@ -134,6 +167,9 @@ typedef struct weft_attention_layer {
         k_norm; /* PREFIX.q_norm, PREFIX.k_norm: over the K channels of a head */
     bool rotary_halves;
     double dropout; /* of the weights */
+    weft_approximation approximation;
+    weft_param project_k, project_v; /* WEFT_BY_PROJECTION: [k, longest]; may be one */
+    uint64_t site;                   /* of the approximation's random numbers */
 } weft_attention_layer;
 /** config->init: of in_proj_weight; Xavier is over each of the three matrices by itself, as the paper,
  *  with init_stacked over all as one, as nn.Transformer. Of out_proj.weight too. */
@@ -151,7 +187,8 @@ weft_var weft_attention_layer_cross(const weft_attention_layer *layer, weft_tape
                                     const weft_packed *packed, weft_var kv, weft_var offsets);
 /** Self-attention of one further token a sentence, x [B, D], to all so far. *past: keys and values
  *  [B, t, 2 G K] of the t tokens before (WEFT_NIL for none), then of t + 1; offsets [B+1]: b (t + 1).
- *  Rotary keys are kept turned; with packed->past_angles as they are, and all are turned anew. */
+ *  Rotary keys are kept turned; with packed->past_angles as they are, and all are turned anew.
+ *  Approximations: *past is [B, rows, width] as weft_layer_past_rows and _width say. */
 weft_var weft_attention_layer_step(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
                                    const weft_packed *packed, weft_var *past, weft_var offsets);
 

@@ -13,6 +13,26 @@ double weft_training_dropout(const weft_tape *tape, double p);
 weft_status weft_layer_config_check(const weft_layer_config *config,
                                     const char *what) WEFT_MUST_CHECK;
 
+/* ---- approximations of self-attention (approximation.c) ---- */
+
+/** Is it possible for this model? A sentence otherwise. */
+weft_status weft_approximation_check(const weft_transformer_config *config) WEFT_MUST_CHECK;
+/** What a layer of self-attention needs of its own. */
+weft_status weft_approximation_init(weft_attention_layer *layer, weft_params *params,
+                                    const char *prefix,
+                                    const weft_approximation *approximation) WEFT_MUST_CHECK;
+/** In place of weft_attention: [N, D] from q [N, D], k and v. */
+weft_var weft_approximation_apply(const weft_attention_layer *layer, weft_tape *tape, weft_var q,
+                                  weft_var k, weft_var v, const weft_packed *packed, bool causal);
+/** Does decoding keep sums that do not grow with the text? */
+bool weft_approximation_keeps_sums(const weft_layer_config *config);
+/** Columns of what decoding keeps; 2 G K of exact attention. */
+int64_t weft_approximation_past_width(const weft_layer_config *config);
+/** The same as apply for one further token a sentence: see weft_attention_layer_step. */
+weft_var weft_approximation_step(const weft_attention_layer *layer, weft_tape *tape, weft_var q,
+                                 weft_var k, weft_var v, const weft_packed *packed, weft_var *past,
+                                 weft_var offsets);
+
 /** "%s.%s" into buf; WEFT_ERR_RANGE where it does not fit. */
 enum { WEFT_NAME_BYTES = 256 };
 weft_status weft_join_name(char buf[WEFT_NAME_BYTES], const char *prefix,

@@ -82,12 +82,13 @@ weft_var weft_recurrent_layer_step(const weft_recurrent_layer *layer, weft_tape 
 
 int64_t weft_layer_past_rows(const weft_layer_config *config, int64_t t)
 {
-    return config->mixer == WEFT_MIX_RECURRENT && t > 1 ? 1 : t;
+    const bool one = config->mixer == WEFT_MIX_RECURRENT || weft_approximation_keeps_sums(config);
+    return one && t > 1 ? 1 : t;
 }
 
 int64_t weft_layer_past_width(const weft_layer_config *config)
 {
-    if (config->mixer != WEFT_MIX_RECURRENT) return weft_layer_kv_width(config);
+    if (config->mixer != WEFT_MIX_RECURRENT) return weft_approximation_past_width(config);
     return config->cell == WEFT_CELL_LSTM ? 2 * config->D : config->D;
 }
 

@@ -28,7 +28,7 @@ static weft_status check(const weft_transformer_config *config)
     if (!(config->label_smoothing >= 0 && config->label_smoothing < 1))
         return weft_error(WEFT_ERR_RANGE, "transformer: label smoothing %g is not in [0, 1)",
                           config->label_smoothing);
-    return WEFT_OK;
+    return weft_approximation_check(config);
 }
 
 static weft_status init_embeddings(weft_transformer *model, weft_params *params)

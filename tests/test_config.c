@@ -286,6 +286,31 @@ START_TEST(values_must_fit_together)
     UNFIT("must be even", "model.d_model=15", "model.heads=3", "model.position=sinusoidal_half");
     UNFIT("xavier_stacked cannot be", "model.norm=deep", "model.init=xavier_stacked");
     UNFIT("model.heads = 8 must be divisible by model.kv_heads = 3", "model.kv_heads=3");
+    UNFIT("model.attention = linformer mixes all positions of a text, so it cannot be causal: it "
+          "needs "
+          "model.kind = encoder-decoder, for its encoder",
+          "model.attention=linformer", "model.kind=decoder-only");
+    UNFIT("model.linformer_length = 100 is too small: data.max_length needs 257",
+          "model.attention=linformer", "model.linformer_length=100");
+    UNFIT("model.attention = lsh has no weights that model.attention_dropout = 0.1 could drop",
+          "model.attention=lsh", "model.attention_dropout=0.1");
+    UNFIT("model.attention = probsparse needs as many heads of keys and values as of queries, not "
+          "model.kv_heads = 2",
+          "model.attention=probsparse", "model.kv_heads=2");
+    UNFIT(
+        "model.attention = linear has no scores of single pairs, which model.position = rope would "
+        "make depend on the distance",
+        "model.attention=linear", "model.position=rope");
+    UNFIT("model.attention = performer keeps keys that are turned, which model.rope_scaling = "
+          "dynamic "
+          "would turn anew",
+          "model.attention=performer", "model.position=rope", "model.rope_scaling=dynamic",
+          "model.rope_length=64");
+    UNFIT("model.attention = lsh needs model.mixer = attention", "model.attention=lsh",
+          "model.mixer=lstm", "model.position=none");
+    UNFIT("model.features needs model.attention = performer", "model.features=64");
+    UNFIT("model.redraw needs model.attention = performer, lsh, probsparse or probsparse_causal",
+          "model.attention=linear", "model.redraw=5");
     UNFIT("model.heads = 15 must be even", "model.position=rope", "model.d_model=30",
           "model.heads=2");
     UNFIT("model.rope_scaling = yarn needs model.position = rope", "model.rope_scaling=yarn");

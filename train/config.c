@@ -155,8 +155,30 @@ static const key keys[] = {
       "from "
       "left to right (which wants no positions): tanh, LSTM, GRU as PyTorch, GRU as Cho et al. "
       "2014" },
-    { "model.attention", CHOICE, AT(model, attention), "full", "full", WEFT_CONFIG_FULL,
-      "which keys a query sees" },
+    { "model.attention", CHOICE, AT(model, attention), "full",
+      "full|linear|performer|lsh|linformer|probsparse|probsparse_causal", WEFT_CONFIG_FULL,
+      "which keys a query of self-attention sees, or what stands for them (docs/attention.md)" },
+    { "model.features", INTEGER, AT(model, features), "256", "[1, 65536]", 0,
+      "performer: random directions" },
+    { "model.feature_kind", CHOICE, AT(model, feature_kind), "positive", "positive|hyperbolic",
+      WEFT_CONFIG_POSITIVE, "performer: features of each direction, or also of its opposite" },
+    { "model.redraw", INTEGER, AT(model, redraw), "1000", "[0, 1000000000]", 0,
+      "performer, lsh, probsparse: updates between new directions, rotations or samples; 0: "
+      "never" },
+    { "model.lsh_rounds", INTEGER, AT(model, lsh_rounds), "4", "[1, 64]", 0,
+      "lsh: rounds of hashing" },
+    { "model.lsh_chunk", INTEGER, AT(model, lsh_chunk), "64", "[1, 1000000]", 0,
+      "lsh: tokens of a chunk; n of them have 2 ceil(n / chunk) buckets" },
+    { "model.linformer_k", INTEGER, AT(model, linformer_k), "256", "[1, 65536]", 0,
+      "linformer: keys that a sentence is projected to" },
+    { "model.linformer_length", INTEGER, AT(model, linformer_length), "512", "[1, 1000000]", 0,
+      "linformer: longest sentence" },
+    { "model.linformer_share", CHOICE, AT(model, linformer_share), "headwise",
+      "headwise|kv|layerwise", WEFT_CONFIG_HEADWISE,
+      "linformer: one projection for keys and one for values of a layer, one for both, or one for "
+      "all layers" },
+    { "model.probsparse_factor", REAL, AT(model, probsparse_factor), "5", "(0, 1e6]", 0,
+      "probsparse: c; c ceil(ln n) of n queries attend" },
 
     { "train.max_minutes", REAL, AT(train, max_minutes), "0", "[0, 1e9]", 0,
       "stop after this time; 0: no limit" },

@@ -72,7 +72,24 @@ typedef enum weft_config_mixer {
     WEFT_CONFIG_GRU,
     WEFT_CONFIG_GRU_BEFORE
 } weft_config_mixer;
-typedef enum weft_config_attention { WEFT_CONFIG_FULL } weft_config_attention;
+typedef enum weft_config_attention {
+    WEFT_CONFIG_FULL,
+    WEFT_CONFIG_LINEAR_ATTENTION,
+    WEFT_CONFIG_PERFORMER,
+    WEFT_CONFIG_LSH,
+    WEFT_CONFIG_LINFORMER,
+    WEFT_CONFIG_PROBSPARSE,
+    WEFT_CONFIG_PROBSPARSE_CAUSAL
+} weft_config_attention;
+typedef enum weft_config_features {
+    WEFT_CONFIG_POSITIVE,
+    WEFT_CONFIG_HYPERBOLIC
+} weft_config_features;
+typedef enum weft_config_sharing {
+    WEFT_CONFIG_HEADWISE,
+    WEFT_CONFIG_KV,
+    WEFT_CONFIG_LAYERWISE
+} weft_config_sharing;
 typedef enum weft_config_precision { WEFT_CONFIG_FLOAT, WEFT_CONFIG_BF16 } weft_config_precision;
 typedef enum weft_config_monitor {
     WEFT_CONFIG_LOSS, /* the only one where less is better */
@@ -126,6 +143,10 @@ typedef struct weft_config {
         weft_config_init_kind init;
         weft_config_mixer mixer;
         weft_config_attention attention;
+        weft_config_features feature_kind;
+        weft_config_sharing linformer_share;
+        int64_t features, redraw, lsh_rounds, lsh_chunk, linformer_k, linformer_length;
+        double probsparse_factor;
     } model;
     struct {
         double max_minutes;

@@ -143,6 +143,83 @@ static weft_status check_rope(const weft_config *config)
     return WEFT_OK;
 }
 
+/* Keys of one kind of attention beside another kind. */
+static weft_status check_strays(const weft_config *config)
+{
+    const weft_config_attention is = config->model.attention;
+    weft_config usual;
+    weft_config_init(&usual);
+    const struct {
+        const char *name, *needs;
+        bool set, used;
+    } keys[] = {
+#define KEY(key, needs, used) { #key, needs, config->model.key != usual.model.key, used }
+        KEY(features, "performer", is == WEFT_CONFIG_PERFORMER),
+        KEY(feature_kind, "performer", is == WEFT_CONFIG_PERFORMER),
+        KEY(redraw, "performer, lsh, probsparse or probsparse_causal",
+            is != WEFT_CONFIG_FULL && is != WEFT_CONFIG_LINEAR_ATTENTION &&
+                is != WEFT_CONFIG_LINFORMER),
+        KEY(lsh_rounds, "lsh", is == WEFT_CONFIG_LSH),
+        KEY(lsh_chunk, "lsh", is == WEFT_CONFIG_LSH),
+        KEY(linformer_k, "linformer", is == WEFT_CONFIG_LINFORMER),
+        KEY(linformer_length, "linformer", is == WEFT_CONFIG_LINFORMER),
+        KEY(linformer_share, "linformer", is == WEFT_CONFIG_LINFORMER),
+        KEY(probsparse_factor, "probsparse or probsparse_causal",
+            is == WEFT_CONFIG_PROBSPARSE || is == WEFT_CONFIG_PROBSPARSE_CAUSAL),
+#undef KEY
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (keys[i].set && !keys[i].used)
+            return weft_error(WEFT_ERR_INPUT, "model.%s needs model.attention = %s", keys[i].name,
+                              keys[i].needs);
+    return WEFT_OK;
+}
+
+static weft_status check_approximation(const weft_config *config)
+{
+    static const char *const names[] = { "full",      "linear",     "performer",        "lsh",
+                                         "linformer", "probsparse", "probsparse_causal" };
+    const weft_config_attention is = config->model.attention;
+    const bool grouped = config->model.kv_heads > 0 && config->model.kv_heads < config->model.heads;
+    const weft_status status = check_strays(config);
+    if (status != WEFT_OK || is == WEFT_CONFIG_FULL) return status;
+    if (config->model.mixer != WEFT_CONFIG_ATTENTION)
+        return weft_error(WEFT_ERR_INPUT, "model.attention = %s needs model.mixer = attention",
+                          names[is]);
+    if (is == WEFT_CONFIG_LINFORMER && config->model.kind == WEFT_CONFIG_DECODER_ONLY)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.attention = linformer mixes all positions of a text, so it cannot "
+                          "be causal: it needs model.kind = encoder-decoder, for its encoder");
+    if (is == WEFT_CONFIG_LINFORMER && config->data.max_length + 1 > config->model.linformer_length)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.linformer_length = %lld is too small: data.max_length needs %lld",
+                          (long long)config->model.linformer_length,
+                          (long long)config->data.max_length + 1);
+    if (is != WEFT_CONFIG_LINFORMER && config->model.attention_dropout > 0)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.attention = %s has no weights that model.attention_dropout = %g "
+                          "could drop",
+                          names[is], config->model.attention_dropout);
+    if (grouped && is != WEFT_CONFIG_LINEAR_ATTENTION && is != WEFT_CONFIG_PERFORMER &&
+        is != WEFT_CONFIG_LINFORMER)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.attention = %s needs as many heads of keys and values as of "
+                          "queries, not model.kv_heads = %lld",
+                          names[is], (long long)config->model.kv_heads);
+    if (config->model.position != WEFT_CONFIG_ROPE) return WEFT_OK;
+    if (is == WEFT_CONFIG_LINEAR_ATTENTION || is == WEFT_CONFIG_LINFORMER)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.attention = %s has no scores of single pairs, which "
+                          "model.position = rope would make depend on the distance",
+                          names[is]);
+    if (config->model.rope_scaling == WEFT_SCALE_DYNAMIC)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.attention = %s keeps keys that are turned, which "
+                          "model.rope_scaling = dynamic would turn anew",
+                          names[is]);
+    return WEFT_OK;
+}
+
 weft_status weft_config_check_model(const weft_config *config)
 {
     const long long D = config->model.d_model, H = config->model.heads;
@@ -190,7 +267,8 @@ weft_status weft_config_check_model(const weft_config *config)
             WEFT_ERR_INPUT,
             "model.norm = deep draws values apart from queries and keys: model.init = "
             "xavier_stacked cannot be");
-    return check_rope(config);
+    const weft_status status = check_rope(config);
+    return status == WEFT_OK ? check_approximation(config) : status;
 }
 
 static weft_status check_training(const weft_config *config)

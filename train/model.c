@@ -19,6 +19,37 @@ static weft_sinusoid_spec frequencies_of(const weft_config *config)
                                  .length = config->model.rope_length };
 }
 
+static weft_approximation approximation_of(const weft_config *config)
+{
+    static const weft_approximation_kind kinds[] = {
+        [WEFT_CONFIG_FULL] = WEFT_EXACT,
+        [WEFT_CONFIG_LINEAR_ATTENTION] = WEFT_BY_FEATURES,
+        [WEFT_CONFIG_PERFORMER] = WEFT_BY_RANDOM,
+        [WEFT_CONFIG_LSH] = WEFT_BY_BUCKETS,
+        [WEFT_CONFIG_LINFORMER] = WEFT_BY_PROJECTION,
+        [WEFT_CONFIG_PROBSPARSE] = WEFT_BY_CHOICE,
+        [WEFT_CONFIG_PROBSPARSE_CAUSAL] = WEFT_BY_CAUSAL_CHOICE,
+    };
+    static const weft_projection_sharing sharing[] = {
+        [WEFT_CONFIG_HEADWISE] = WEFT_SHARE_HEADWISE,
+        [WEFT_CONFIG_KV] = WEFT_SHARE_KV,
+        [WEFT_CONFIG_LAYERWISE] = WEFT_SHARE_LAYERWISE,
+    };
+    return (weft_approximation){
+        .kind = kinds[config->model.attention],
+        .rounds = (int)config->model.lsh_rounds,
+        .chunk = config->model.lsh_chunk,
+        .features = config->model.features,
+        .hyperbolic = config->model.feature_kind == WEFT_CONFIG_HYPERBOLIC,
+        .k = config->model.linformer_k,
+        .longest = config->model.linformer_length,
+        .sharing = sharing[config->model.linformer_share],
+        .factor = config->model.probsparse_factor,
+        .redraw = config->model.redraw,
+        .seed = (uint64_t)config->train.seed,
+    };
+}
+
 weft_transformer_config weft_model_shape(const weft_config *config, int64_t source_V,
                                          int64_t target_V)
 {
@@ -70,6 +101,7 @@ weft_transformer_config weft_model_shape(const weft_config *config, int64_t sour
         .init = init_of(config),
         .init_stacked = config->model.init == WEFT_CONFIG_XAVIER_STACKED,
         .rotary_halves = config->model.rope_layout == WEFT_CONFIG_HALF,
+        .approximation = approximation_of(config),
     };
     return (weft_transformer_config){
         .decoder_only = config->model.kind == WEFT_CONFIG_DECODER_ONLY,

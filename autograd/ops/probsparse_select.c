@@ -145,6 +145,8 @@ static void forward(const weft_call *c)
     const int64_t H = a->heads, B = weft_packed_sentences(q, &c->in[Q_OFFSETS]), N = weft_rows(q);
     weft_real *M = c->scratch;
     const int64_t work = N * weft_cols(q) * sparse(a->factor, weft_rows(k));
+    /* many sentences are shared among threads, or the queries of one; never both */
+#pragma omp parallel for schedule(static, 1) num_threads(weft_team(B, work))
     for (int64_t b = 0; b < B; b++) {
         const int64_t row = weft_packed_begin(q, &c->in[Q_OFFSETS], b),
                       n = weft_packed_begin(q, &c->in[Q_OFFSETS], b + 1) - row,
