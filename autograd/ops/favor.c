@@ -239,7 +239,7 @@ static favor_head head_of(const weft_call *c, int64_t b, int64_t head, const wef
                      .y = y->real + row * y->ld + head * F,
                      .ldx = x->ld,
                      .ldy = y->ld };
-    if (c->saved[0].data) {
+    if (backward || c->saved[0].data) {
         const int64_t at = head * weft_rows(x) + row;
         h.shift = c->saved[0].real + at;
         h.at = c->saved[1].i32 + 2 * at;

@@ -338,7 +338,7 @@ static lsh_head head_of(const weft_call *c, int64_t b, int64_t i, bool is_backwa
                    .ldv = v->ld,
                    .ldo = o->ld,
                    .ldh = hashes->ld };
-    if (c->saved[0].data) h.stats = c->saved[0].real + 2 * (i * weft_rows(qk) + row);
+    if (is_backward || c->saved[0].data) h.stats = c->saved[0].real + 2 * (i * weft_rows(qk) + row);
     if (!is_backward) return h;
     const weft_tensor *dqk = &c->din[QK], *dv = &c->din[V_IN];
     h.dout = c->dout[0].real + row * c->dout[0].ld + i * Kv;

@@ -67,7 +67,7 @@ static bool infer(weft_call *c)
         return false;
     const int64_t K = weft_cols(x) / a->heads;
     size_t elements, bytes;
-    if (!weft_mul_bytes((size_t)K, (size_t)(a->rounds * FACTORS * HALF), &elements) ||
+    if (!weft_mul_bytes((size_t)K, (size_t)a->rounds * FACTORS * HALF, &elements) ||
         !weft_mul_bytes(elements, sizeof(weft_real), &bytes))
         return weft_fail(c, WEFT_ERR_OVERFLOW, "heads are too wide");
     c->scratch_bytes = bytes;
@@ -139,6 +139,7 @@ static void forward(const weft_call *c)
     const int64_t H = a->heads, K = weft_cols(x) / H, n = weft_packed_sentences(x, offsets) * H;
     const hashing most = hashing_of(a, longest(c));
     draw(a, K, most, c->scratch);
+    /* NOLINTNEXTLINE: a pragma reads work */
     const int64_t work = weft_rows(x) * H * K * a->rounds * most.n_factors * most.factor;
 #pragma omp parallel for schedule(static, 1) num_threads(weft_team(n, work))
     for (int64_t i = 0; i < n; i++) {

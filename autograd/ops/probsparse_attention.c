@@ -240,7 +240,7 @@ static sparse_head head_of(const weft_call *c, int64_t b, int64_t i, bool is_bac
                       .ldv = v->ld,
                       .ldo = o->ld,
                       .lds = selected->ld };
-    if (c->saved[0].data) h.stats = c->saved[0].real + 2 * (i * weft_rows(q) + row);
+    if (is_backward || c->saved[0].data) h.stats = c->saved[0].real + 2 * (i * weft_rows(q) + row);
     if (!is_backward) return h;
     const weft_tensor *dq = &c->din[Q], *dk = &c->din[K_IN], *dv = &c->din[V_IN];
     h.dout = c->dout[0].real + row * c->dout[0].ld + i * Kv;

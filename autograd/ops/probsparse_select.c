@@ -144,6 +144,7 @@ static void forward(const weft_call *c)
     const weft_tensor *q = &c->in[Q], *k = &c->in[K_IN];
     const int64_t H = a->heads, B = weft_packed_sentences(q, &c->in[Q_OFFSETS]), N = weft_rows(q);
     weft_real *M = c->scratch;
+    /* NOLINTNEXTLINE: a pragma reads work */
     const int64_t work = N * weft_cols(q) * sparse(a->factor, weft_rows(k));
     /* many sentences are shared among threads, or the queries of one; never both */
 #pragma omp parallel for schedule(static, 1) num_threads(weft_team(B, work))
