@@ -454,10 +454,10 @@ const char *weft_gemm_kernel(void) { return ready()->kernel; }
 
 weft_status weft_gemm_check_bf16(void)
 {
-    const struct gemm_state *s = ready();
     if (sizeof(weft_real) != sizeof(float))
         return weft_error(WEFT_ERR_INPUT,
                           "products in bfloat16 need floats; this library is in double");
+    const struct gemm_state *s = ready();
     if (!weft_gemm_has_bf16())
         return weft_error(WEFT_ERR_INPUT,
                           "products in bfloat16 need AVX512_BF16, which this processor lacks");
