@@ -8,10 +8,13 @@
 #include "train/loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { PATH_BYTES = 4096 };
 
@@ -107,6 +110,19 @@ static weft_status make_folder(const char *dir)
     }
     /* Another run that began at the same time may have made it since check_new. */
     return status == WEFT_OK && !made ? check_new(dir) : status;
+}
+
+/* Hold the folder against a second run, as long as *lock is open: the system lets go of it however this
+ * process ends. File systems that know no locks are taken as they are. */
+static weft_status lock_folder(const char *dir, int *lock)
+{
+    *lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*lock < 0) return weft_error(weft_file_status(errno), "%s: %s", dir, strerror(errno));
+    if (flock(*lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return WEFT_OK;
+    return weft_error(WEFT_ERR_INPUT,
+                      "%s: another weft train is at work in this folder; wait for its end, or stop "
+                      "it",
+                      dir);
 }
 
 static weft_status write_config(const weft_config *config, const char *dir)
@@ -224,12 +240,13 @@ static weft_status report(const weft_config *config, weft_corpus *corpus, const 
 /* ---- the command -------------------------------------------------------------------------------- */
 
 static weft_status train_into(weft_trainer *trainer, weft_corpus *test_corpus,
-                              const arguments *args, const char *dir, int *exit_code)
+                              const arguments *args, const char *dir, int *lock, int *exit_code)
 {
     FILE *log = NULL;
     weft_train_end end = WEFT_TRAIN_UPDATES;
     const weft_config *config = &weft_trainer_model(trainer)->config;
     weft_status status = args->resume ? WEFT_OK : make_folder(dir);
+    if (status == WEFT_OK && !args->resume) status = lock_folder(dir, lock);
     if (status == WEFT_OK) status = write_config(config, dir);
     if (status == WEFT_OK) status = open_log(dir, trainer, args->resume != NULL, &log);
     if (status == WEFT_OK) {
@@ -259,6 +276,7 @@ static weft_status train_into(weft_trainer *trainer, weft_corpus *test_corpus,
 static weft_status train(const arguments *args, int *exit_code)
 {
     char dir[PATH_BYTES], path[PATH_BYTES];
+    int lock = -1;
     weft_config config;
     weft_trainer *trainer = NULL;
     weft_corpus *test_corpus = NULL;
@@ -276,6 +294,7 @@ static weft_status train(const arguments *args, int *exit_code)
     if (args->resume) {
         snprintf(dir, sizeof dir, "%s", args->resume);
         status = join(dir, "checkpoint.h5", path);
+        if (status == WEFT_OK) status = lock_folder(dir, &lock); /* before the state is read */
         if (status == WEFT_OK) status = weft_trainer_resume(&config, path, &trainer);
     } else {
         if (args->out) {
@@ -289,7 +308,8 @@ static weft_status train(const arguments *args, int *exit_code)
     /* Before the training: a test text that cannot be read is not to be found out after it. */
     if (status == WEFT_OK && config.model.kind == WEFT_CONFIG_ENCODER_DECODER)
         status = weft_dataset_read(&config, WEFT_PART_TEST, &test_corpus);
-    if (status == WEFT_OK) status = train_into(trainer, test_corpus, args, dir, exit_code);
+    if (status == WEFT_OK) status = train_into(trainer, test_corpus, args, dir, &lock, exit_code);
+    if (lock >= 0) (void)close(lock);
     weft_corpus_free(test_corpus);
     weft_trainer_free(trainer);
     return status;

@@ -12,7 +12,8 @@ typedef struct arguments {
     const char *prefix;
     int penalty; /* weft_length_penalty, in the order of the option's names */
     bool stream, replace_unknown;
-    int64_t batch_tokens, n_threads, seed;
+    bool told; /* that words are unknown */
+    int64_t batch_tokens, n_threads, seed, max_source;
     weft_decode_spec spec;
     weft_cli_attention attention;
 } arguments;
@@ -104,6 +105,39 @@ static weft_status add_maps(arguments *args, const weft_cli_models *models,
     return status;
 }
 
+/* A line far beyond what the model was trained on is a mistake, and may take for ever. */
+static weft_status check_lengths(const arguments *args, const weft_corpus *corpus)
+{
+    for (int64_t i = 0; i < weft_corpus_size(corpus); i++) {
+        int64_t n;
+        if (weft_corpus_ids(corpus, WEFT_SOURCE, i, &n) && n > args->max_source)
+            return weft_error(WEFT_ERR_INPUT,
+                              "line %" PRId64 " has %" PRId64 " tokens, and the limit is %" PRId64
+                              ": is it one sentence? --max-source N allows more",
+                              args->spec.first + i + 1, n, args->max_source);
+    }
+    return WEFT_OK;
+}
+
+/* Does the model know this language at all? Unknown words, and characters spelt in bytes, are counted. */
+static void tell_unknown(arguments *args, const weft_model *model, const weft_corpus *corpus)
+{
+    int64_t n_unknown, n;
+    const int64_t n_tokens = weft_corpus_tokens(corpus, WEFT_SOURCE, &n_unknown);
+    const bool bytes = weft_vocab_get_spec(model->source_vocab).bpe != NULL;
+    for (int64_t i = 0; bytes && i < weft_corpus_size(corpus); i++) {
+        const int32_t *const ids = weft_corpus_ids(corpus, WEFT_SOURCE, i, &n);
+        for (int64_t k = 0; ids && k < n; k++)
+            n_unknown += ids[k] >= WEFT_FIRST_BYTE && ids[k] < WEFT_FIRST_BYTE + WEFT_N_BYTES;
+    }
+    if (args->told || 2 * n_unknown <= n_tokens) return;
+    args->told = true;
+    fprintf(stderr,
+            "weft translate: %" PRId64 " of %" PRId64
+            " tokens are %s: is this the language that the model was trained on?\n",
+            n_unknown, n_tokens, bytes ? "characters spelt in bytes" : "unknown to the model");
+}
+
 /* Translate what comes next, all or (--stream) a line; *n sentences. */
 static weft_status translate_next(arguments *args, const weft_cli_models *models, const input *in,
                                   int64_t *n)
@@ -116,6 +150,8 @@ static weft_status translate_next(arguments *args, const weft_cli_models *models
     *n = status == WEFT_OK ? weft_corpus_size(corpus) : 0;
     if (*n > 0) {
         status = weft_corpus_encode(corpus, model->source_vocab, model->target_vocab);
+        if (status == WEFT_OK) status = check_lengths(args, corpus);
+        if (status == WEFT_OK) tell_unknown(args, model, corpus);
         if (status == WEFT_OK)
             status = weft_decode_corpus(models->translators, models->n, corpus, args->batch_tokens,
                                         &args->spec, &hypotheses);
@@ -140,6 +176,13 @@ static weft_status check_replacing(const arguments *args, const weft_cli_models 
     return weft_map_choice_check(&args->attention.choice, &model->transformer.config);
 }
 
+/* What the options left open: as long as in validation, and ten times as long as in training. */
+static void set_lengths(arguments *args, const weft_config *config)
+{
+    if (args->spec.max_length == 0) args->spec.max_length = config->train.max_decode_length;
+    if (args->max_source == 0) args->max_source = 10 * config->data.max_length;
+}
+
 static weft_status run(arguments *args)
 {
     weft_cli_models models = { 0 };
@@ -147,6 +190,7 @@ static weft_status run(arguments *args)
     int64_t n = 0;
     weft_status status = weft_threads_set((int)args->n_threads);
     if (status == WEFT_OK) status = weft_cli_models_load(&args->models, &models);
+    if (status == WEFT_OK) set_lengths(args, &models.model[0]->config);
     if (status == WEFT_OK) status = open_input(args, &in);
     if (status == WEFT_OK && args->replace_unknown) status = check_replacing(args, &models);
     if (status == WEFT_OK && args->attention.path)
@@ -216,7 +260,9 @@ int weft_cli_translate(int argc, char **argv)
         { "n-best", WEFT_CLI_INTEGER, &spec->n_best, "N",
           "print the N best of a sentence: number, tab, score, tab, text", 1, 10000 },
         { "max-length", WEFT_CLI_INTEGER, &spec->max_length, "N",
-          "tokens of a translation at most; 50 more than the sentence", 1, 1 << 24 },
+          "tokens of a translation at most; as train.max_decode_length of the model", 1, 1 << 24 },
+        { "max-source", WEFT_CLI_INTEGER, &args.max_source, "N",
+          "tokens of a line at most; ten times the model's data.max_length", 1, 1 << 24 },
         { "no-repeat-ngram", WEFT_CLI_INTEGER, &spec->no_repeat_ngram, "N",
           "say no N tokens twice; 0, they may be", 0, 1 << 24 },
         { "prefix", WEFT_CLI_TEXT, &args.prefix, "FILE",

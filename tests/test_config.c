@@ -262,6 +262,9 @@ static void assert_unfit(const char *const assignments[], const char *part)
 
 START_TEST(values_must_fit_together)
 {
+#define FILES "data.task=", "data.train=x"
+    UNFIT("data.vocab is set beside data.task = copy, which says", "data.vocab=bpe");
+    UNFIT("data.tokenise is set beside data.task = copy", "data.tokenise=punct");
     UNFIT("nothing to train on", "data.task=");
     UNFIT("only one of the two", "data.train=x");
     UNFIT("data.src is set without data.tgt", "data.src=en");
@@ -343,16 +346,16 @@ START_TEST(values_must_fit_together)
     UNFIT("data.codes needs data.vocab = bpe", "data.codes=x");
     UNFIT("data.codes_tgt needs data.vocab = bpe", "data.codes_tgt=x");
     UNFIT("data.bpe_dropout needs data.vocab = bpe", "data.bpe_dropout=0.1");
-    UNFIT("data.max_vocab = 259 is too small for data.vocab = bpe: 259 are", "data.vocab=bpe",
-          "data.max_vocab=259");
-    UNFIT("data.merges = 0 needs data.max_vocab or data.codes", "data.vocab=bpe", "data.merges=0",
-          "data.max_vocab=0");
-    UNFIT("data.codes_tgt needs data.codes, and data.joint_vocab = false", "data.vocab=bpe",
+    UNFIT("data.max_vocab = 259 is too small for data.vocab = bpe: 259 are", FILES,
+          "data.vocab=bpe", "data.max_vocab=259");
+    UNFIT("data.merges = 0 needs data.max_vocab or data.codes", FILES, "data.vocab=bpe",
+          "data.merges=0", "data.max_vocab=0");
+    UNFIT("data.codes_tgt needs data.codes, and data.joint_vocab = false", FILES, "data.vocab=bpe",
           "data.codes=x", "data.codes_tgt=y");
-    UNFIT("data.codes_tgt needs data.codes, and data.joint_vocab = false", "data.vocab=bpe",
+    UNFIT("data.codes_tgt needs data.codes, and data.joint_vocab = false", FILES, "data.vocab=bpe",
           "data.joint_vocab=false", "model.tie=target", "data.codes_tgt=y");
-    UNFIT("data.bpe_dropout = 0.1 is for sentence pairs", "data.vocab=bpe", "data.bpe_dropout=0.1",
-          "model.kind=decoder-only");
+    UNFIT("data.bpe_dropout = 0.1 is for sentence pairs", FILES, "data.vocab=bpe",
+          "data.bpe_dropout=0.1", "model.kind=decoder-only");
     UNFIT("train.samples needs data.valid", "data.task=", "data.train=x", "train.samples=3");
     UNFIT("train.head_stats needs data.valid", "data.task=", "data.train=x",
           "train.head_stats=true");

@@ -325,6 +325,21 @@ static void describe_vocab(const weft_vocab *vocab, char *text, size_t n_bytes)
         snprintf(text + n, n_bytes - (size_t)n, " of %lld merges", (long long)weft_bpe_size(bpe));
 }
 
+/* What is possible, but seldom meant. */
+static void note_doubts(loop *l)
+{
+    const weft_config *config = &l->t->model->config;
+    const weft_bpe *bpe = weft_vocab_get_spec(l->t->model->target_vocab).bpe;
+    const bool learnt = bpe && config->data.codes[0] == '\0';
+    if (config->model.kind == WEFT_CONFIG_ENCODER_DECODER && weft_corpus_size(l->t->train) == 1)
+        weft_progress_note(&l->progress, "the training text is one pair: is each sentence on a "
+                                         "line of its own?");
+    if (learnt && config->data.merges > 0 && weft_bpe_size(bpe) < config->data.merges)
+        weft_progress_note(&l->progress,
+                           "data.merges = %lld: the training text gives no more than %lld merges",
+                           (long long)config->data.merges, (long long)weft_bpe_size(bpe));
+}
+
 static weft_status begin(loop *l)
 {
     char path[PATH_BYTES];
@@ -345,6 +360,7 @@ static weft_status begin(loop *l)
                        (long long)weft_params_size(t->model->params), vocabulary,
                        (long long)weft_corpus_size(t->train), (long long)limits.dropped,
                        (long long)t->n_batches, t->read_s);
+    note_doubts(l);
     note_left_out(l, "training", t->batches);
     if (t->valid) note_left_out(l, "validation", t->valid_batches);
     status = checkpoint(l);

@@ -2,6 +2,7 @@
 #include "train/model.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 static weft_init init_of(const weft_config *config)
@@ -174,6 +175,23 @@ static weft_status read_vocab(const weft_checkpoint_file *file, const char *name
     return status;
 }
 
+/* A configuration that cannot be read may be that of another version. */
+static weft_status tell_version(const weft_checkpoint_file *file, weft_status status)
+{
+    char *numerics = NULL, own[64];
+    char message[1024];
+    snprintf(message, sizeof message, "%s", weft_message());
+    snprintf(own, sizeof own, "weft %s,", WEFT_VERSION);
+    if (weft_checkpoint_get_text(file, "numerics", &numerics) == WEFT_OK &&
+        strncmp(numerics, own, strlen(own)) != 0)
+        status = weft_error(status, "%s (the file was written by %.*s, this is weft %s)", message,
+                            (int)strcspn(numerics, ","), numerics, WEFT_VERSION);
+    else
+        status = weft_error(status, "%s", message);
+    weft_free(numerics);
+    return status;
+}
+
 weft_status weft_model_config(const weft_checkpoint_file *file, weft_config *config)
 {
     char *text = NULL, buf[PATH_BYTES];
@@ -181,7 +199,7 @@ weft_status weft_model_config(const weft_checkpoint_file *file, weft_config *con
     weft_status status = weft_checkpoint_get_text(file, "config", &text);
     if (status == WEFT_OK) status = weft_config_parse(config, text, text_name(file, "config", buf));
     weft_free(text);
-    return status;
+    return status == WEFT_OK ? WEFT_OK : tell_version(file, status);
 }
 
 weft_status weft_model_read(const weft_checkpoint_file *file, const weft_config *config,

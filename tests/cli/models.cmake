@@ -143,7 +143,8 @@ file(WRITE ${WORK}/few.tsv "a b c\tx y\na b\tx z\nc a\tz x\nb c\tz y\n")
 expect(CODE 0 ERR_HAS "hypothesis  " ARGS train --config empty.ini --out few --set data.train=few.tsv
        --set data.valid=few.tsv --set data.max_vocab=4 --set train.samples=1 ${tiny})
 file(WRITE ${WORK}/unknown "qq\n\nrr ss\n")
-expect(CODE 0 STDIN ${WORK}/unknown OUT_HAS "<unk>.*\n\n.*<unk>" ARGS translate --model few --max-length 6)
+expect(CODE 0 STDIN ${WORK}/unknown OUT_HAS "<unk>.*\n\n.*<unk>" ARGS translate --model few --max-length 6
+       ERR_HAS "3 of 3 tokens are unknown")
 execute_process(COMMAND ${WEFT} translate --model few --max-length 6 --replace-unknown --beam 2 --n-best 2
   INPUT_FILE ${WORK}/unknown WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE replaced RESULT_VARIABLE code)
 if(NOT code EQUAL 0 OR NOT replaced MATCHES "^1\t[^\n]*qq" OR replaced MATCHES "<unk>")

@@ -224,3 +224,15 @@ expect(CODE 2 ERR_HAS "^weft train: file/x?[^\n]*\n$" ARGS ${tiny} --out file/x)
 expect(CODE 1 ARGS ${tiny} --out nan --set optim.kind=sgd --set optim.lr=1e6
        ERR_HAS "\nnan/checkpoint.h5 holds the last good state\nweft train: update [0-9]+: [a-z]+[^\n]* inf [^\n]*\n$")
 expect(CODE 1 ARGS train --resume nan --threads 1 ERR_HAS "weft train: update [0-9]+: [^\n]*\n$")
+
+# ---- two runs in one folder: the second one is refused, whether the first is new or resumed
+execute_process(COMMAND sh -c "\"$0\" train --config tiny.ini --threads 1 --out shared --set train.max_updates=1000000 --set optim.schedule=constant 2>first.err & pid=$!; \
+  n=0; while [ $n -lt 600 ] && ! [ -s shared/log.jsonl ]; do sleep 0.1; n=$((n + 1)); done; \
+  \"$0\" train --resume shared 2>second.err; echo $?; kill -9 $pid; wait $pid; \
+  \"$0\" train --resume shared --set train.max_updates=1 --set train.target_exact=0 >/dev/null 2>third.err; echo $?" ${WEFT}
+  WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE codes ERROR_QUIET)
+file(READ ${WORK}/second.err second)
+if(NOT codes STREQUAL "2\n0\n" OR NOT second STREQUAL
+   "weft train: shared: another weft train is at work in this folder; wait for its end, or stop it\n")
+  message(SEND_ERROR "two runs in one folder: exit codes ${codes}, and\n${second}")
+endif()
