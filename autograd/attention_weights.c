@@ -17,9 +17,17 @@ static int input_named(const weft_op *op, const char *name)
     return -1;
 }
 
+/* The same; queries and keys may be one, "qk", and so may their offsets. */
+static int either_named(const weft_op *op, const char *name, const char *shared)
+{
+    const int i = input_named(op, name);
+    return i >= 0 ? i : input_named(op, shared);
+}
+
 static bool is_attention(const weft_op *op)
 {
-    return input_named(op, "q") >= 0 && input_named(op, "k") >= 0 && input_named(op, "v") >= 0;
+    return either_named(op, "q", "qk") >= 0 && either_named(op, "k", "qk") >= 0 &&
+           input_named(op, "v") >= 0;
 }
 
 weft_var weft_attention_find(weft_tape *tape, const char *scope)
@@ -54,11 +62,13 @@ static weft_var input(const weft_tape *tape, const node *n, int i)
 
 static weft_attention_parts parts_of(const weft_tape *tape, const node *n)
 {
-    return (weft_attention_parts){ .q = input(tape, n, input_named(n->op, "q")),
-                                   .k = input(tape, n, input_named(n->op, "k")),
-                                   .v = input(tape, n, input_named(n->op, "v")),
-                                   .q_offsets = input(tape, n, input_named(n->op, "q_offsets")),
-                                   .k_offsets = input(tape, n, input_named(n->op, "k_offsets")) };
+    return (weft_attention_parts){
+        .q = input(tape, n, either_named(n->op, "q", "qk")),
+        .k = input(tape, n, either_named(n->op, "k", "qk")),
+        .v = input(tape, n, input_named(n->op, "v")),
+        .q_offsets = input(tape, n, either_named(n->op, "q_offsets", "offsets")),
+        .k_offsets = input(tape, n, either_named(n->op, "k_offsets", "offsets"))
+    };
 }
 
 bool weft_attention_inputs(weft_tape *tape, weft_var y, weft_attention_parts *parts)

@@ -220,7 +220,7 @@ typedef enum weft_activation {
 /* ---- looking into attention (attention_weights.c) ---------------------------------------------- */
 
 /** The output of the last operation recorded in `scope` ("decoder.layers.0.multihead_attn") that has
- *  inputs named q, k and v; WEFT_NIL, and no error, where there is none. */
+ *  inputs named q, k (or both in one, qk) and v; WEFT_NIL, and no error, where there is none. */
 weft_var weft_attention_find(weft_tape *tape, const char *scope);
 /* What such an operation has read; WEFT_NIL for offsets that were not given. */
 typedef struct weft_attention_parts {

@@ -68,13 +68,12 @@ static weft_status take(weft_tape *tape, weft_map_kind kind, int layer, weft_map
     char scope[WEFT_MAP_SCOPE];
     weft_map_scope(scope, kind, layer);
     const weft_var y = weft_attention_find(tape, scope);
-    if (weft_is_nil(y) && weft_tape_status(tape) == WEFT_OK)
-        return weft_error(WEFT_ERR_STATE, "%s: this kind of attention has no weights to show",
-                          scope);
     const weft_tensor w = weft_value(tape, weft_attention_weights(tape, y, maps->heads));
     if (weft_tape_status(tape) != WEFT_OK)
         return weft_error(weft_tape_status(tape), "%s", weft_tape_message(tape));
     const int64_t rows = weft_maps_rows(maps, kind), columns = weft_maps_columns(maps, kind);
+    if (w.dim[0] != rows || w.dim[2] != columns)
+        return weft_error(WEFT_ERR_STATE, "%s: its keys are not the tokens", scope);
     weft_real *const to = maps->weights[kind] + layer * maps->heads * rows * columns;
     for (int h = 0; h < maps->heads; h++)
         for (int64_t i = 0; i < rows; i++)
@@ -83,9 +82,20 @@ static weft_status take(weft_tape *tape, weft_map_kind kind, int layer, weft_map
     return WEFT_OK;
 }
 
+/* Has the first layer attention of this kind, with weights to show? Recurrent layers have none. */
+static bool has_kind(weft_tape *tape, weft_map_kind kind)
+{
+    char scope[WEFT_MAP_SCOPE];
+    weft_map_scope(scope, kind, 0);
+    return !weft_is_nil(weft_attention_find(tape, scope));
+}
+
 static weft_status take_kind(weft_tape *tape, weft_map_kind kind, int layers, weft_maps *maps)
 {
     int64_t size;
+    if (weft_tape_status(tape) != WEFT_OK)
+        return weft_error(weft_tape_status(tape), "%s", weft_tape_message(tape));
+    if (!has_kind(tape, kind)) return WEFT_OK;
     if (!weft_mul_i64(weft_maps_rows(maps, kind), weft_maps_columns(maps, kind), &size) ||
         !weft_mul_i64(size, (int64_t)layers * maps->heads, &size))
         return weft_error(WEFT_ERR_OVERFLOW, "attention maps of so many tokens are too large");

@@ -21,7 +21,7 @@ typedef struct weft_maps {
     int32_t *source; /* [S] x1 .. xn </s>; none for a decoder-only model */
     int32_t *read,
         *said; /* [T] <s> y1 .. yn, and y1 .. yn </s>; running text: t1 .. tn-1, t2 .. tn */
-    int layers[WEFT_MAP_KINDS];         /* 0: the model has none of the kind */
+    int layers[WEFT_MAP_KINDS];         /* 0: the model has none of the kind that gives weights */
     weft_real *weights[WEFT_MAP_KINDS]; /* [layers, heads, rows, columns]: rows sum to 1 */
 } weft_maps;
 int64_t weft_maps_rows(const weft_maps *maps, weft_map_kind kind);
@@ -37,8 +37,8 @@ void weft_maps_free(weft_maps *maps);
  * @param target    ids without <s> and </s>; of running text at least two
  * @param maps      overwritten
  *
- * Errors: WEFT_ERR_STATE for another tape, or attention that has no weights to show; WEFT_ERR_RANGE for
- * a text too short; those of the layers; WEFT_ERR_MEMORY.
+ * Errors: WEFT_ERR_STATE for another tape, or attention to what are no tokens; WEFT_ERR_RANGE for a text
+ * too short; those of the layers; WEFT_ERR_MEMORY.
  */
 weft_status weft_maps_make(const weft_transformer *model, weft_tape *tape, const int32_t *source,
                            int64_t n_source, const int32_t *target, int64_t n_target,

@@ -42,7 +42,7 @@ static weft_status panels_init(panels *p, const weft_maps *maps, const weft_mode
     const int n = part.n_layers * part.n_heads;
     const int64_t rows = weft_maps_rows(maps, kind), columns = weft_maps_columns(maps, kind);
     if (n == 0)
-        return weft_error(WEFT_ERR_INPUT, "the model has no %s attention in layer %d",
+        return weft_error(WEFT_ERR_INPUT, "the model has no %s attention with weights in layer %d",
                           weft_map_kind_name(kind), part.layer);
     const bool from_source = kind == WEFT_MAP_ENCODER, to_target = kind == WEFT_MAP_DECODER;
     p->rows = names_of(from_source ? model->source_vocab : model->target_vocab,

@@ -28,6 +28,8 @@ static weft_status find_words(const weft_maps *maps, const weft_map_choice *choi
                               const char *const *tokens, const int32_t *said, int64_t n_said,
                               const char **words)
 {
+    if (maps->layers[WEFT_MAP_CROSS] == 0)
+        return weft_error(WEFT_ERR_STATE, "the model's cross attention has no weights to go by");
     if (choice->layer >= maps->layers[WEFT_MAP_CROSS])
         return weft_error(WEFT_ERR_INPUT, "the decoder has no layer %lld",
                           (long long)choice->layer);
