@@ -32,8 +32,9 @@ static double nice_step(double span, int n)
 static void linear_ticks(axis *a, int n)
 {
     const double step = nice_step(a->high - a->low, n);
-    for (double k = ceil(a->low / step - 1e-9); k * step <= a->high + 1e-9 * step; k++)
-        if (a->n_ticks < MOST_TICKS) a->ticks[a->n_ticks++] = k * step;
+    const double first = ceil(a->low / step - 1e-9);
+    for (int i = 0; i < MOST_TICKS && (first + i) * step <= a->high + 1e-9 * step; i++)
+        a->ticks[a->n_ticks++] = (first + i) * step;
 }
 
 /* Powers of ten; within few of them their doubles and fives, too. */
@@ -42,8 +43,8 @@ static void log_ticks(axis *a)
     const double decades = log10(a->high / a->low);
     static const double parts[] = { 1, 2, 5 };
     const int n_parts = decades > 3 ? 1 : 3;
-    const double every = ceil(decades / 12);
-    for (double k = floor(log10(a->low)); k <= log10(a->high) + 1e-9; k += every)
+    const int every = (int)ceil(decades / 12), last = (int)floor(log10(a->high) + 1e-9);
+    for (int k = (int)floor(log10(a->low)); k <= last; k += every)
         for (int i = 0; i < n_parts; i++) {
             const double tick = parts[i] * pow(10, k);
             if (tick >= a->low * (1 - 1e-9) && tick <= a->high * (1 + 1e-9) &&
