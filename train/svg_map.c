@@ -4,7 +4,7 @@
 #include <math.h>
 
 enum { LONGEST = 18 }; /* characters of a name that are shown */
-enum { CELL = 15, GAP = 22, HEAD = 20, SLANT = 55 };
+enum { CELL = 15, GAP = 22, HEAD = 20, SLANT = 55, WIDEST = 1300 };
 
 /* How far the names reach: those of columns are turned by SLANT degrees. */
 static void margins(const weft_svg_map *map, double *left, double *top)
@@ -36,12 +36,23 @@ static double panel_width(const weft_svg_map *map)
     return width;
 }
 
+/* Panels of a layer side by side, and the lines that they take: a wide picture would have to be moved
+ * to and fro. */
+static int side_by_side(const weft_svg_map *map, double left, int *lines)
+{
+    int n = (int)((WIDEST - left) / panel_width(map));
+    n = n < 1 ? 1 : n > map->panel_columns ? map->panel_columns : n;
+    *lines = (map->panel_columns + n - 1) / n;
+    return n;
+}
+
 void weft_svg_map_size(const weft_svg_map *map, double *width, double *height)
 {
     double left, top;
+    int lines;
     margins(map, &left, &top);
-    *width = left + map->panel_columns * panel_width(map);
-    *height = map->panel_rows * (top + (double)map->rows * CELL + GAP);
+    *width = left + side_by_side(map, left, &lines) * panel_width(map);
+    *height = map->panel_rows * lines * (top + (double)map->rows * CELL + GAP);
 }
 
 static void draw_names(weft_markup *m, const weft_svg_map *map, double x, double y, bool rows)
@@ -87,17 +98,17 @@ static void draw_cells(weft_markup *m, const weft_svg_map *map, const weft_real 
 void weft_svg_draw_map(weft_markup *m, const weft_svg_map *map, double x, double y)
 {
     double left, top;
+    int lines;
     margins(map, &left, &top);
-    for (int r = 0; r < map->panel_rows; r++)
-        for (int c = 0; c < map->panel_columns; c++) {
-            const int i = r * map->panel_columns + c;
-            const double at_x = x + left + c * panel_width(map),
-                         at_y = y + r * (top + (double)map->rows * CELL + GAP);
-            weft_markup_put(m, "<text class=\"s\" x=\"%.0f\" y=\"%.0f\">", at_x, at_y + 13);
-            weft_markup_text(m, map->panel_names[i]);
-            weft_markup_put(m, "</text>\n");
-            draw_names(m, map, at_x, at_y + top, c == 0);
-            draw_cells(m, map, map->weights + (int64_t)i * map->rows * map->columns, at_x,
-                       at_y + top);
-        }
+    const int n = side_by_side(map, left, &lines);
+    for (int i = 0; i < map->panel_rows * map->panel_columns; i++) {
+        const int c = i % map->panel_columns, line = i / map->panel_columns * lines + c / n;
+        const double at_x = x + left + c % n * panel_width(map),
+                     at_y = y + line * (top + (double)map->rows * CELL + GAP);
+        weft_markup_put(m, "<text class=\"s\" x=\"%.0f\" y=\"%.0f\">", at_x, at_y + 13);
+        weft_markup_text(m, map->panel_names[i]);
+        weft_markup_put(m, "</text>\n");
+        draw_names(m, map, at_x, at_y + top, c % n == 0);
+        draw_cells(m, map, map->weights + (int64_t)i * map->rows * map->columns, at_x, at_y + top);
+    }
 }
