@@ -145,6 +145,10 @@ expect(CODE 0 ERR_HAS "hypothesis  " ARGS train --config empty.ini --out few --s
 file(WRITE ${WORK}/unknown "qq\n\nrr ss\n")
 expect(CODE 0 STDIN ${WORK}/unknown OUT_HAS "<unk>.*\n\n.*<unk>" ARGS translate --model few --max-length 6
        ERR_HAS "3 of 3 tokens are unknown")
+# as long as in validation, unless --max-length says otherwise (this model never ends by itself)
+string(REPEAT "[^ \n]+ " 11 eleven)
+expect(CODE 0 STDIN ${WORK}/unknown OUT_HAS "^${eleven}[^ \n]+\n\n${eleven}[^ \n]+\n$" ARGS translate --model few
+       ERR_HAS "unknown")
 execute_process(COMMAND ${WEFT} translate --model few --max-length 6 --replace-unknown --beam 2 --n-best 2
   INPUT_FILE ${WORK}/unknown WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE replaced RESULT_VARIABLE code)
 if(NOT code EQUAL 0 OR NOT replaced MATCHES "^1\t[^\n]*qq" OR replaced MATCHES "<unk>")
