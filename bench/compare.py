@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Measure weft beside PyTorch and write the tables of docs/performance.md.
+"""Measure weft beside PyTorch and write the tables of docs/performance.md and docs/attention.md.
 
     compare.py WEFT [--rounds N] [--steps N] [--workload W]... [--growth-steps N] [--write FILE]
+                    [--write-attention FILE]
 
 Everything alternates: in each round weft's step and PyTorch's, eager and compiled, run after one another, so that
 a change of the machine meets all of them. Medians over the rounds. WEFT_PYTHON, or else this Python, is asked
 for torch; without it weft is measured alone. --write puts the tables between the marks of FILE; without it they
-are printed.
+are printed. --write-attention does so with the tables of attention; alone, it measures nothing else.
 """
 import argparse
 import datetime
@@ -25,6 +26,7 @@ options.add_argument("--steps", type=int, default=8)
 options.add_argument("--workload", action="append", choices=["tiny", "base", "gpt"])
 options.add_argument("--growth-steps", type=int, default=3, help="0: no table of growth")
 options.add_argument("--write", type=pathlib.Path)
+options.add_argument("--write-attention", type=pathlib.Path)
 args = options.parse_args()
 PEER = pathlib.Path(__file__).with_name("pytorch.py")
 PYTHON = os.environ.get("WEFT_PYTHON", sys.executable)
@@ -156,17 +158,70 @@ def growth():
         ["changed", "to", "ms a step", "tokens/s", "peak MiB"], rows)
 
 
+def attention(torch):
+    """Tiled causal attention, full and in a window, beside PyTorch's kernel; then all kinds by their growth."""
+    peer = None
+    if torch:
+        peer = subprocess.Popen([PYTHON, PEER, "attention", str(THREADS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=subprocess.DEVNULL, text=True)
+    rows, version = [], ""
+    for n in (512, 1024, 2048, 4096, 8192):
+        ours, theirs, window = [], [], []
+        for _ in range(args.rounds):
+            ours += weft("attention", "--causal", "--n", n)
+            window += weft("attention", "--causal", "--variant", "window", "--n", n)
+            if peer:
+                peer.stdin.write(f"{n}\n")
+                peer.stdin.flush()
+                theirs.append(json.loads(peer.stdout.readline()))
+        row = [f"{n:,}", f"{median(ours, 'forward_ms'):.1f}", f"{median(ours, 'ms'):.1f}", f"{median(window, 'ms'):.1f}",
+               f"{median(ours, 'bytes') / 2**20:.1f}"]
+        if theirs:
+            version = theirs[0]["version"]
+            row += [f"{median(theirs, 'forward_ms'):.1f}", f"{median(theirs, 'ms'):.1f}",
+                    f"{median(theirs, 'ms') / median(ours, 'ms'):.2f}"]
+        say(f"attention: {n}: {row[2]} ms")
+        rows.append(row)
+    if peer:
+        peer.stdin.close()
+        peer.wait()
+    head = ["tokens", "forward, ms", "and backward", "window of 256", "MiB"]
+    if version:
+        head += [f"PyTorch {version}: forward", "and backward", "full is faster"]
+    lines = [f"Measured on {datetime.date.today()}: {machine()}. 8 heads of 64, causal, one sentence; medians of "
+             f"{args.rounds} alternating rounds.", ""] + table(head, rows)
+    kinds, last = [], {}
+    for result in weft("attention", "--variant", "all", "--causal", "--n", "1024..8192"):
+        if "n" in result:
+            last = result
+        else:
+            kinds.append([result["variant"], f"{last['forward_ms']:.1f}", f"{last['ms']:.1f}", f"{last['bytes'] / 2**20:.1f}",
+                          f"n^{result['time_exponent']:.2f}", result["claimed_time"], f"n^{result['bytes_exponent']:.2f}",
+                          result["claimed_bytes"]])
+    return lines + ["", "All kinds, causal, at 8,192 tokens, and their growth from 4,096 on.", ""] + table(
+        ["kind", "forward, ms", "and backward", "MiB", "time grows as", "claimed", "memory as", "claimed"], kinds)
+
+
+def put(path, lines):
+    """Between the marks of a file."""
+    begin, end = "<!-- measured: ./run bench -->\n", "<!-- end -->"
+    head, rest = path.read_text().split(begin)
+    path.write_text(head + begin + "\n".join(lines) + "\n" + end + rest.split(end)[1])
+
+
 def main():
     torch = has_torch()
     if not torch:
         say("no torch here (WEFT_PYTHON names a Python that has it): weft alone")
+    if args.write_attention:
+        put(args.write_attention, attention(torch))
+        if not args.write:
+            return
     lines = steps(torch) + (growth() if args.growth_steps else [])
-    if not args.write:
-        return print("\n".join(lines))
-    begin, end = "<!-- measured: ./run bench -->\n", "<!-- end -->"
-    text = args.write.read_text()
-    head, rest = text.split(begin)
-    args.write.write_text(head + begin + "\n".join(lines) + "\n" + end + rest.split(end)[1])
+    if args.write:
+        put(args.write, lines)
+    else:
+        print("\n".join(lines))
 
 
 main()

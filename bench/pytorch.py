@@ -3,6 +3,8 @@
 
     pytorch.py WORKLOAD THREADS [--compile]   a line N on the standard input: N steps, answered by their times
     pytorch.py products THREADS               products as `weft bench gemm --json` prints them, timed alone
+    pytorch.py attention THREADS              a line N on the standard input: milliseconds of causal attention of one
+                                              sentence of N tokens, 8 heads of 64, forward and with backward
 
 The models have the sizes, dropout and tying of cli/bench_step.c; tiny's batches are cut from the same lengths.
 """
@@ -19,7 +21,7 @@ import sys
 import time
 
 options = argparse.ArgumentParser()
-options.add_argument("workload", choices=["tiny", "base", "gpt", "products"])
+options.add_argument("workload", choices=["tiny", "base", "gpt", "products", "attention"])
 options.add_argument("threads", type=int)
 options.add_argument("--compile", action="store_true")
 args = options.parse_args()
@@ -168,4 +170,24 @@ def products():
     print(json.dumps(ms))
 
 
-products() if args.workload == "products" else train()
+def attention():
+    """Beside `weft bench attention`: as long a warm-up, as many runs."""
+    for line in sys.stdin:
+        q, k, v = (torch.randn(1, 8, int(line), 64, requires_grad=True) for _ in range(3))
+        dy = torch.randn(1, 8, int(line), 64)
+        medians = []
+        for backward in (False, True):
+            times, begin = [], time.perf_counter()
+            while len(times) < 3 or time.perf_counter() - begin < 1:
+                start = time.perf_counter()
+                with torch.set_grad_enabled(backward):
+                    y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+                if backward:
+                    q.grad = k.grad = v.grad = None
+                    y.backward(dy)
+                times.append(time.perf_counter() - start)
+            medians.append(1e3 * statistics.median(times[1:]))
+        print(json.dumps({"forward_ms": medians[0], "ms": medians[1], "version": torch.__version__}), flush=True)
+
+
+{"products": products, "attention": attention}.get(args.workload, train)()

@@ -4,6 +4,8 @@
 
 #include "train/certify.h"
 
+#include <string.h>
+
 enum { WEFT_CERTIFY_LONGEST = 130 }; /* beyond two tiles, windows or blocks of 64 */
 /** The spec with its defaults; WEFT_ERR_RANGE for numbers out of range. */
 weft_status weft_certify_defaults(const weft_certify_spec *given,
@@ -12,6 +14,11 @@ weft_status weft_certify_defaults(const weft_certify_spec *given,
 void weft_certify_fail(weft_certificate *certificate, const char *fmt, ...) WEFT_PRINTF(2, 3);
 /** What was asked, unless an answer was wrong. */
 void weft_certify_say(weft_certificate *certificate, const char *fmt, ...) WEFT_PRINTF(2, 3);
+
+static inline bool weft_same_bits(const void *a, const void *b, size_t bytes)
+{
+    return memcmp(a, b, bytes) == 0;
+}
 
 /* ---- probes (certify_probe.c) ------------------------------------------------------------------ */
 

@@ -68,7 +68,7 @@ static weft_status run(const weft_subject *s, const weft_certify_spec *spec, wef
         memcpy(o->logits + r * s->V, logits.real + r * logits.ld, (size_t)s->V * sizeof(weft_real));
     status = weft_backward(tape, all, NULL);
     for (int side = 0; side < 2 && status == WEFT_OK; side++) {
-        if (p->N[side] == 0) continue;
+        if (!o->grad[side]) continue;
         const weft_param embed = embedding(s, side);
         const weft_tensor g = weft_params_gradient(embed.params, embed.index);
         const int64_t D = o->D[side];
@@ -123,7 +123,7 @@ static weft_status compare(const question *q, const outcome *alone, const outcom
     q->certificate->n_questions += 4;
     int64_t r = differing(alone->logits, batch->logits + from * V, n, V);
     if (r >= 0) return name_leak(q, "logits", r);
-    if (memcmp(alone->loss, &batch->loss[q->at], sizeof *alone->loss) != 0)
+    if (!weft_same_bits(alone->loss, &batch->loss[q->at], sizeof *alone->loss))
         return name_leak(q, "summed loss", 0);
     for (int side = 0; side < 2; side++) {
         if (!batch->grad[side]) continue;

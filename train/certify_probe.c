@@ -25,8 +25,8 @@ weft_status weft_certify_defaults(const weft_certify_spec *given, weft_certify_s
 
 void weft_certify_fail(weft_certificate *c, const char *fmt, ...)
 {
-    va_list args;
     if (c->verdict == WEFT_FAILS) return;
+    va_list args;
     c->verdict = WEFT_FAILS;
     va_start(args, fmt);
     vsnprintf(c->text, sizeof c->text, fmt, args);
@@ -35,8 +35,8 @@ void weft_certify_fail(weft_certificate *c, const char *fmt, ...)
 
 void weft_certify_say(weft_certificate *c, const char *fmt, ...)
 {
-    va_list args;
     if (c->verdict == WEFT_FAILS) return;
+    va_list args;
     va_start(args, fmt);
     vsnprintf(c->text, sizeof c->text, fmt, args);
     va_end(args);

@@ -98,7 +98,7 @@ static int64_t column_of(const weft_trace *a, const weft_trace *b, const weft_sp
     const weft_real *x = a->copy + (span->a[step->side] + row) * step->C,
                     *y = b->copy + (span->b[step->side] + row) * step->C;
     int64_t c = 0;
-    while (c < step->C && memcmp(x + c, y + c, sizeof *x) == 0) c++;
+    while (c < step->C && weft_same_bits(x + c, y + c, sizeof *x)) c++;
     return c;
 }
 
