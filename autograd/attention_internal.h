@@ -10,7 +10,7 @@
 
 #include "autograd/autograd.h"
 
-enum { WEFT_ATTENTION_TILE = 64 };
+enum { WEFT_ATTENTION_TILE = 64, WEFT_ATTENTION_TILES = 4 };
 
 /* ---- who sees whom (attention_pattern.c) ---------------------------------------------------------- */
 
@@ -141,6 +141,7 @@ typedef struct weft_attention_head {
     const weft_tensor *rows;
     /* backward */
     const weft_real *dout;   /* [n_q, Kv], lddo apart */
+    weft_real *dots;         /* [n_q]: workspace for rowsum(dO O) of the sentence */
     weft_real *dq, *dk, *dv; /* NULL: not wanted */
     int64_t lddo, lddq, lddk, lddv;
     bool add_q, add_k, add_v;
@@ -155,9 +156,12 @@ typedef struct weft_attention_head {
  *  lies on a cache line. */
 int64_t weft_attention_work(int64_t K, int64_t Kv);
 
-/** o (and stats) for the tile of queries that begins at `from`. */
-void weft_attention_forward_tile(const weft_attention_head *h, int64_t from, weft_real *work);
-/** All gradients of a sentence of at most one tile. */
+/** o (and stats) for n_tiles tiles of queries (at most WEFT_ATTENTION_TILES) that begin at `from`:
+ *  they share the transposes of the keys. */
+void weft_attention_forward_tiles(const weft_attention_head *h, int64_t from, int n_tiles,
+                                  weft_real *work);
+/** All gradients of a sentence, of any length: each tile of scores is made once, where the two below
+ *  make it twice, for more threads. The bits are the same. */
 void weft_attention_backward_sentence(const weft_attention_head *h, weft_real *work);
 /** dq and those of bias and relative for the tile of queries that begins at `from`. */
 void weft_attention_backward_queries(const weft_attention_head *h, int64_t from, weft_real *work);

@@ -25,6 +25,12 @@
 
 enum { SMALL_LANES = 16, SMALL_ROWS = 6 };
 
+/** The leading columns of the product below that wider registers take, a multiple of 32: how many, 0
+ *  where this processor has none. The bits are the same. (small_gemm_avx512.c) */
+int64_t weft_small_gemm_wide(int64_t m, int64_t n, int64_t k, const weft_real *A, int64_t a_row,
+                             int64_t a_col, const weft_real *B, int64_t ldb, weft_real *C,
+                             int64_t ldc, bool add);
+
 /* `rows` rows of C by `lanes` columns (constants, at most SMALL_ROWS and SMALL_LANES), over all of k: the
  * sums stay in registers, of AVX2 just so. */
 WEFT_INLINE void small_tile(const int rows, const int lanes, int64_t k, const weft_real *a,
@@ -32,8 +38,11 @@ WEFT_INLINE void small_tile(const int rows, const int lanes, int64_t k, const we
                             weft_real *c, int64_t ldc, bool add)
 {
     weft_real sum[SMALL_ROWS][SMALL_LANES];
-    for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; ++i) {
+#pragma omp simd
         for (int l = 0; l < lanes; ++l) sum[i][l] = add ? c[i * ldc + l] : 0;
+    }
     for (int64_t p = 0; p < k; ++p) {
 #pragma GCC unroll 6
         for (int i = 0; i < rows; ++i) {
@@ -42,8 +51,11 @@ WEFT_INLINE void small_tile(const int rows, const int lanes, int64_t k, const we
             for (int l = 0; l < lanes; ++l) sum[i][l] = SMALL_FMA(x, b[p * ldb + l], sum[i][l]);
         }
     }
-    for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; ++i) {
+#pragma omp simd
         for (int l = 0; l < lanes; ++l) c[i * ldc + l] = sum[i][l];
+    }
 }
 
 /* c[j] (+)= a b[j] for one row and one step of k. */
@@ -72,7 +84,9 @@ WEFT_INLINE void small_gemm_strided(int64_t m, int64_t n, int64_t k, const weft_
                                     int64_t a_row, int64_t a_col, const weft_real *B, int64_t ldb,
                                     weft_real *C, int64_t ldc, bool add)
 {
-    int64_t j = 0;
+    int64_t j = n < 2 * SMALL_LANES
+                    ? 0
+                    : weft_small_gemm_wide(m, n, k, A, a_row, a_col, B, ldb, C, ldc, add);
     for (; j + SMALL_LANES <= n; j += SMALL_LANES)
         small_panel(SMALL_LANES, m, k, A, a_row, a_col, B + j, ldb, C + j, ldc, add);
     if (j + SMALL_LANES / 2 <= n) {
@@ -101,20 +115,16 @@ WEFT_INLINE void small_gemm_tn(int64_t m, int64_t n, int64_t k, const weft_real 
 WEFT_INLINE void small_transpose(int64_t n, int64_t k, const weft_real *B, int64_t ldb,
                                  weft_real *T, int64_t ldt)
 {
-    int64_t p = 0;
-    for (; p + 4 <= k; p += 4) {
-        const weft_real *b = B + p;
-        weft_real *t0 = T + p * ldt, *t1 = t0 + ldt, *t2 = t1 + ldt, *t3 = t2 + ldt;
-#pragma omp simd
-        for (int64_t j = 0; j < n; ++j) {
-            t0[j] = b[j * ldb];
-            t1[j] = b[j * ldb + 1];
-            t2[j] = b[j * ldb + 2];
-            t3[j] = b[j * ldb + 3];
+    int64_t j = 0;
+    for (; j + SMALL_LANES <= n; j += SMALL_LANES)
+        for (int64_t p = 0; p < k; ++p) {
+            weft_real column[SMALL_LANES];
+#pragma GCC unroll 16
+            for (int l = 0; l < SMALL_LANES; ++l) column[l] = B[(j + l) * ldb + p];
+            for (int l = 0; l < SMALL_LANES; ++l) T[p * ldt + j + l] = column[l];
         }
-    }
-    for (; p < k; ++p)
-        for (int64_t j = 0; j < n; ++j) T[p * ldt + j] = B[j * ldb + p];
+    for (; j < n; ++j)
+        for (int64_t p = 0; p < k; ++p) T[p * ldt + j] = B[j * ldb + p];
 }
 
 /** C[m, n] (+)= A[m, k] B[n, k]^T; `scratch` holds n k values. */

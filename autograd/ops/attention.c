@@ -56,7 +56,7 @@ enum { /* inputs */
        N_INPUTS = WEFT_ATTENTION_INPUTS
 };
 /* The gradient of a `relative` that all queries share is summed in this many parts, in their order. */
-enum { TILE = WEFT_ATTENTION_TILE, PARTS = 8 };
+enum { TILE = WEFT_ATTENTION_TILE, TILES = WEFT_ATTENTION_TILES, PARTS = 8 };
 
 typedef weft_attention_attr attention_attr;
 typedef weft_attention_sizes attention_sizes;
@@ -351,6 +351,7 @@ typedef struct piece {
     enum { FORWARD, SENTENCE, QUERIES, KEYS } kind;
     weft_attention_place place;
     int64_t from;          /* the tile's first query or key */
+    int n_tiles;           /* FORWARD: how many in a row */
     const int32_t *random; /* the sentence's random blocks */
 } piece;
 
@@ -359,6 +360,7 @@ typedef struct plan {
     attention_sizes s;
     weft_real *works; /* one for each thread */
     piece *pieces;
+    weft_real *dots; /* [H, N], backward */
     double *parts;   /* [PARTS, H, columns of relative] */
     int32_t *random; /* [blocks, H, random_blocks] */
     int64_t each;    /* elements of a workspace */
@@ -379,6 +381,9 @@ static size_t n_random(const weft_call *c, const attention_sizes *s)
     return (size_t)((s->B + s->M / a->pattern.block) * s->H * a->pattern.random_blocks);
 }
 
+/* Elements of the dots: an even number, what follows are doubles. */
+static size_t dots_size(const attention_sizes *s) { return (size_t)((s->H * s->N + 1) / 2 * 2); }
+
 static bool set_scratch(weft_call *c, const attention_sizes *s)
 {
     const attention_attr *a = c->attr;
@@ -390,8 +395,8 @@ static bool set_scratch(weft_call *c, const attention_sizes *s)
         !weft_mul_bytes(work, (size_t)a->n_threads, &work))
         return weft_fail(c, WEFT_ERR_OVERFLOW, "heads are too wide");
     c->scratch_bytes = work + queries * sizeof(piece) + random;
-    c->backward_scratch_bytes =
-        work + (queries + keys) * sizeof(piece) + parts * sizeof(double) + random;
+    c->backward_scratch_bytes = work + dots_size(s) * sizeof(weft_real) + parts * sizeof(double) +
+                                (queries + keys) * sizeof(piece) + random;
     return true;
 }
 
@@ -409,16 +414,21 @@ static bool infer(weft_call *c)
 
 static void add_tiles(plan *p, piece of, int64_t n)
 {
-    for (of.from = 0; of.from < n; of.from += TILE) p->pieces[p->n_pieces++] = of;
+    const int64_t step = (of.kind == FORWARD ? of.n_tiles : 1) * TILE;
+    for (of.from = 0; of.from < n; of.from += step) p->pieces[p->n_pieces++] = of;
 }
 
+/* How the pieces are cut decides how many threads have work, and how much is done twice; it never
+ * changes a bit. */
 static void add_pieces(const weft_call *c, bool backward, piece of, plan *p)
 {
     const weft_attention_place *at = &of.place;
+    const int64_t threads = ((const attention_attr *)c->attr)->n_threads, sweeps = p->s.G * p->s.B;
     if (!backward) {
         of.kind = FORWARD;
+        of.n_tiles = sweeps * (at->n_q / (TILES * TILE)) >= 2 * threads ? TILES : 1;
         add_tiles(p, of, at->n_q);
-    } else if (at->n_q <= TILE && at->n_k <= TILE) {
+    } else if ((at->n_q <= TILE && at->n_k <= TILE) || (sweeps >= threads && !sums_relative(c))) {
         of.kind = SENTENCE;
         p->pieces[p->n_pieces++] = of;
     } else {
@@ -437,7 +447,8 @@ static plan plan_of(const weft_call *c, bool backward)
     plan p = { .s = weft_attention_sizes_of(c), .works = c->scratch };
     const attention_sizes *s = &p.s;
     p.each = weft_attention_work(s->K, s->Kv);
-    p.parts = (double *)(void *)(p.works + a->n_threads * p.each);
+    p.dots = p.works + a->n_threads * p.each;
+    p.parts = (double *)(void *)(p.dots + (backward ? dots_size(s) : 0));
     p.pieces = (piece *)(p.parts +
                          (backward && sums_relative(c) ? PARTS * weft_size(&c->in[RELATIVE]) : 0));
     const int64_t n_pieces = s->B + s->N / TILE + (backward ? s->B + s->M / TILE : 0);
@@ -493,7 +504,7 @@ static void set_biases(const weft_call *c, const piece *of, int64_t h, double *p
 
 /* Head h of the sentence of a piece; `parts` takes the gradient of a shared `relative`. */
 static weft_attention_head head_of(const weft_call *c, const attention_sizes *s, const piece *of,
-                                   int64_t h, double *parts)
+                                   int64_t h, weft_real *dots, double *parts)
 {
     const weft_tensor *q = &c->in[Q], *k = &c->in[K_IN], *v = &c->in[V_IN], *o = &c->out[0];
     const int64_t g = h / (s->H / s->G), at_k = g * s->K, at_v = g * s->Kv, q_row = of->place.q_row,
@@ -522,6 +533,7 @@ static weft_attention_head head_of(const weft_call *c, const attention_sizes *s,
     const bool later = h % (s->H / s->G) != 0; /* heads of a group add to what its first wrote */
     head.dout = c->dout[0].real + q_row * c->dout[0].ld + h * s->Kv;
     head.lddo = c->dout[0].ld;
+    head.dots = dots + h * s->N + q_row;
     if (dq->data) head.dq = dq->real + q_row * dq->ld + h * s->K;
     if (dk->data) head.dk = dk->real + k_row * dk->ld + at_k;
     if (dv->data) head.dv = dv->real + k_row * dv->ld + at_v;
@@ -537,7 +549,7 @@ static weft_attention_head head_of(const weft_call *c, const attention_sizes *s,
 static void treat(const weft_attention_head *head, const piece *of, weft_real *work)
 {
     switch (of->kind) {
-    case FORWARD: weft_attention_forward_tile(head, of->from, work); break;
+    case FORWARD: weft_attention_forward_tiles(head, of->from, of->n_tiles, work); break;
     case SENTENCE: weft_attention_backward_sentence(head, work); break;
     case QUERIES: weft_attention_backward_queries(head, of->from, work); break;
     case KEYS: weft_attention_backward_keys(head, of->from, work); break;
@@ -578,7 +590,7 @@ static void sweep(const weft_call *c, bool backward)
         const int64_t first = i / G * run, g = i % G;
         for (int64_t k = first; k < first + run && k < p.n_pieces; k++)
             for (int64_t h = g * per_group; h < (g + 1) * per_group; h++) {
-                const weft_attention_head head = head_of(c, &p.s, &p.pieces[k], h, part);
+                const weft_attention_head head = head_of(c, &p.s, &p.pieces[k], h, p.dots, part);
                 treat(&head, &p.pieces[k], work);
             }
     }
