@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <math.h>
 #include <string.h>
+#define XXH_INLINE_ALL /* the header alone: these rooms need no library */
 #include <xxhash.h>
 
 typedef struct entry {

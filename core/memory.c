@@ -115,6 +115,11 @@ struct weft_arena {
 
 enum { COMMIT_STEP = 1 << 21 }; /* a huge page */
 
+#ifndef WEFT_ARENA_MOST
+#define WEFT_ARENA_MOST \
+    (SIZE_MAX / 2) /* less where addresses alone cost: see cmake/aarch64.cmake */
+#endif
+
 /* Twice the physical memory: more can never be of use, and asking for more is a mistake that
  * deserves a sentence. Halved where the system grants less (a limit on address space). */
 static char *reserve_addresses(size_t *reserved)
@@ -122,6 +127,7 @@ static char *reserve_addresses(size_t *reserved)
     const long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
     size_t bytes =
         pages > 0 && page_bytes > 0 ? 2 * (size_t)pages * (size_t)page_bytes : (size_t)1 << 34;
+    if (bytes > WEFT_ARENA_MOST) bytes = WEFT_ARENA_MOST;
     bytes = (bytes + COMMIT_STEP - 1) / COMMIT_STEP * COMMIT_STEP;
     for (; bytes >= COMMIT_STEP; bytes /= 2) {
         void *base =

@@ -95,8 +95,9 @@ static double difference(const char *name, const weft_real *a, const weft_real *
 {
     double worst = 0, largest = 0;
     for (int i = 0; i < N; i++) {
-        worst = fmax(worst, fabs((double)a[i] - (double)b[i]));
-        largest = fmax(largest, fabs((double)b[i]));
+        const double apart = fabs((double)a[i] - (double)b[i]), size = fabs((double)b[i]);
+        if (apart > worst) worst = apart;
+        if (size > largest) largest = size;
     }
     printf("%-7s differs by %.1e of its largest value, %.2f\n", name, worst / largest, largest);
     return worst / largest;

@@ -1,4 +1,4 @@
-/* 04_copy_task.c - a Transformer trained and used through the C API, in twenty
+/* 04_copy_task.c - needs: data - a Transformer trained and used through the C API, in twenty
  * seconds.
  *
  *     cc 04_copy_task.c $(pkg-config --cflags --libs weft) -lm -o 04_copy_task

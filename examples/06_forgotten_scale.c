@@ -1,4 +1,4 @@
-/* 06_forgotten_scale.c - what happens to attention without the factor 1/sqrt(K), and how it shows.
+/* 06_forgotten_scale.c - needs: data - what happens to attention without the factor 1/sqrt(K), and how it shows.
  *
  *     cc 06_forgotten_scale.c $(pkg-config --cflags --libs weft) -lm -o 06_forgotten_scale
  *
