@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Measure weft beside PyTorch and write the tables of docs/performance.md and docs/attention.md.
 
-    compare.py WEFT [--rounds N] [--steps N] [--workload W]... [--growth-steps N] [--write FILE]
-                    [--write-attention FILE]
+    compare.py WEFT [--part steps|growth|start|attention]... [--rounds N] [--steps N] [--workload W]...
+                    [--write FILE]...
 
 Everything alternates: in each round weft's step and PyTorch's, eager and compiled, run after one another, so that
 a change of the machine meets all of them. Medians over the rounds. WEFT_PYTHON, or else this Python, is asked
-for torch; without it weft is measured alone. --write puts the tables between the marks of FILE; without it they
-are printed. --write-attention does so with the tables of attention; alone, it measures nothing else.
+for torch; without it weft is measured alone. --write puts each part between its marks in one of the FILEs; a part that
+has none there is printed.
 """
 import argparse
 import datetime
@@ -18,15 +18,19 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 
 options = argparse.ArgumentParser()
 options.add_argument("weft")
+options.add_argument("--part", action="append", choices=["steps", "growth", "start", "attention"],
+                     help="all, if none is named")
 options.add_argument("--rounds", type=int, default=3)
 options.add_argument("--steps", type=int, default=8)
 options.add_argument("--workload", action="append", choices=["tiny", "base", "gpt"])
-options.add_argument("--growth-steps", type=int, default=3, help="0: no table of growth")
-options.add_argument("--write", type=pathlib.Path)
-options.add_argument("--write-attention", type=pathlib.Path)
+options.add_argument("--growth-steps", type=int, default=2, help="steps of each of two passes")
+options.add_argument("--multi30k", type=pathlib.Path, help="folder with train.en.gz and train.de.gz",
+                     default=pathlib.Path(__file__).resolve().parents[2] / "shared/data/multi30k")
+options.add_argument("--write", type=pathlib.Path, action="append", default=[])
 args = options.parse_args()
 PEER = pathlib.Path(__file__).with_name("pytorch.py")
 PYTHON = os.environ.get("WEFT_PYTHON", sys.executable)
@@ -76,7 +80,10 @@ def median(results, key):
 
 
 def has_torch():
-    return subprocess.run([PYTHON, "-c", "import torch"], stderr=subprocess.DEVNULL).returncode == 0
+    there = subprocess.run([PYTHON, "-c", "import torch"], stderr=subprocess.DEVNULL).returncode == 0
+    if not there:
+        say("no torch here (WEFT_PYTHON names a Python that has it): weft alone")
+    return there
 
 
 def measure(workload, torch):
@@ -114,7 +121,14 @@ def machine():
     return f"{model}, {THREADS} threads"
 
 
-def steps(torch):
+def conditions():
+    kernel = weft("gemm")[0]["gemm"]
+    linux = ".".join(platform.release().split(".")[:2])
+    return f"Measured on {datetime.date.today()}: {machine()}; {kernel}; Linux {linux}."
+
+
+def steps():
+    torch = has_torch()
     lines, step_rows, peer_rows = [], [], []
     products = torch_products() if torch else {}
     for workload in args.workload or ["tiny", "base", "gpt"]:
@@ -130,9 +144,7 @@ def steps(torch):
             peer_rows.append([workload, name, answers[0]["version"], f"{median(answers, 'ms'):.1f}", f"{speed:.0f}",
                               f"{tokens / speed:.2f}", f"{products.get(workload, 0) / gemm_ms:.2f}",
                               f"{median(answers, 'peak_MiB'):.0f}", f"{MiB / median(answers, 'peak_MiB'):.2f}"])
-    kernel = weft("gemm")[0]["gemm"]
-    lines += [f"Measured on {datetime.date.today()}: {machine()}; {kernel}; Linux {'.'.join(platform.release().split('.')[:2])}. "
-              f"Medians of {args.rounds} alternating rounds of {args.steps} steps.", ""]
+    lines += [f"{conditions()} Medians of {args.rounds} alternating rounds of {args.steps} steps.", ""]
     lines += table(["workload", "ms a step", "its products, ms", "ratio", "target tokens/s", "gain of all threads over one",
                     "the products' gain", "of that", "peak MiB"], step_rows)
     if peer_rows:
@@ -141,27 +153,102 @@ def steps(torch):
     return lines
 
 
+# The gpt workload (8 sentences of 128 tokens, D 256, 6 layers) with one size changed at a time.
+GROWTH = {
+    "tokens": {n: ["--sentences", n // 128] for n in (512, 1024, 2048, 4096, 8192, 16384)},
+    "D": {d: ["--D", d] for d in (64, 128, 256, 512, 1024)},
+    "layers": {n: ["--layers", n] for n in (1, 2, 3, 6, 12)},
+    "length": {n: ["--length", n, "--sentences", 4096 // n] for n in (16, 64, 256, 1024, 4096)},
+    "threads": {n: ["--length", 128, "--threads", n] for n in range(1, THREADS + 1)},
+}
+
+
+def measure_growth():
+    """The quickest step of each size, over two passes in opposite order: what other work on the machine takes away
+    seldom comes twice. With it the attention's part of that run's time."""
+    best = {}
+    sizes = [(name, value) for name, values in GROWTH.items() for value in values]
+    for name, value in sizes + sizes[::-1]:
+        result, *operations = weft("step", "--workload", "gpt", "--steps", args.growth_steps, "--profile",
+                                   *GROWTH[name][value])
+        *operations, step = operations
+        attention = sum(row["ms"] for row in operations if row["operation"] == "attention") / step["ms"]
+        say(f"growth: {name} {value}: {result['ms_min']} ms")
+        if (name, value) not in best or result["ms_min"] < best[name, value]["ms_min"]:
+            best[name, value] = {**result, "attention": attention}
+    return best
+
+
 def growth():
-    """The gpt workload with one size changed at a time."""
-    rows = []
-    changes = [("tokens", n, ["--sentences", n // 128]) for n in (512, 1024, 2048, 4096, 8192, 16384)]
-    changes += [("D", d, ["--D", d]) for d in (64, 128, 256, 512, 1024)]
-    changes += [("layers", n, ["--layers", n]) for n in (1, 2, 3, 6, 12)]
-    changes += [("length", n, ["--length", n, "--sentences", 4096 // n]) for n in (16, 64, 256, 1024, 4096)]
-    changes += [("threads", n, ["--threads", n]) for n in range(1, THREADS + 1)]
-    for name, value, change in changes:
-        result = weft("step", "--workload", "gpt", "--steps", args.growth_steps, *change)[0]
-        say(f"growth: {name} {value}: {result['ms']} ms")
-        rows.append([name, f"{value:,}", f"{result['ms']:.1f}", f"{result['tokens_per_s']:.0f}",
-                     f"{result['peak_MiB']}"])
-    return ["", "Growth: gpt (8 sentences of 128 tokens, D 256, 6 layers) with one size changed.", ""] + table(
-        ["changed", "to", "ms a step", "tokens/s", "peak MiB"], rows)
+    best = measure_growth()
+    ms = {size: result["ms_min"] for size, result in best.items()}
+    attention = {n: ms["length", n] * best["length", n]["attention"] for n in GROWTH["length"]}
+    rest = statistics.median(ms["length", n] - attention[n] for n in attention)
+    a_layer, no_layer = statistics.linear_regression(GROWTH["layers"], [ms["layers", n] for n in GROWTH["layers"]])
+    a_token, no_token = statistics.linear_regression(attention, attention.values())
+    rows, full = [], []
+    for (name, value), result in best.items():
+        n_tokens = {"tokens": value, "length": 4096}.get(name, 1024)
+        speed = 1e3 * n_tokens / ms[name, value]
+        full += [speed] if name == "tokens" and value >= 1024 else []
+        predicted = f"{no_layer + a_layer * value:.1f} ms" if name == "layers" else ""
+        if name == "length":
+            part = no_token + a_token * value
+            predicted = f"attention {100 * part / (part + rest):.1f} %"
+        rows.append([name, f"{value:,}", f"{ms[name, value]:.1f}", f"{speed:.0f}",
+                     f"{100 * result['attention']:.1f}", predicted, result["peak_MiB"]])
+    return [conditions() + " gpt (8 sentences of 128 tokens, D 256, 6 layers) with one size changed; `length` with 4,096 "
+            f"tokens a batch. The quickest of {2 * args.growth_steps} steps.", ""] + table(
+        ["changed", "to", "ms a step", "tokens/s", "attention, %", "predicted", "peak MiB"], rows) + [
+        "", f"- From 1,024 to 16,384 tokens a batch the least tokens/s are {min(full) / max(full):.2f} of the most.",
+        f"- Predicted are {no_layer:.1f} ms + {a_layer:.1f} ms a layer; and, at 4,096 tokens, for attention "
+        f"{no_token:.0f} ms + {a_token:.3f} ms times the length beside {rest:.0f} ms for all else."]
 
 
-def attention(torch):
+CONFIG = """[data]
+train = {train}
+src = en
+tgt = de
+vocab = bpe
+merges = 10000
+bpe_dropout = {dropout}
+[model]
+d_model = 128
+ffn = 256
+heads = 4
+encoder_layers = 4
+decoder_layers = 4
+[train]
+max_updates = {updates}
+batch_tokens = 4096
+checkpoint_every = {updates}
+"""
+
+
+def start():
+    """A run of a little more than an epoch on 29,000 pairs: what comes before its first step, and what steps wait for."""
+    if not (args.multi30k / "train.en.gz").exists():
+        say(f"{args.multi30k} has no train.en.gz: the start is not measured")
+        return None
+    rows, updates = [], 150
+    for dropout in (0, 0.1):
+        with tempfile.TemporaryDirectory() as folder:
+            config, out = pathlib.Path(folder, "start.ini"), pathlib.Path(folder, "run")
+            config.write_text(CONFIG.format(train=args.multi30k / "train", dropout=dropout, updates=updates))
+            subprocess.run([args.weft, "train", "--config", config, "--out", out], check=True,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        rows.append([dropout, f"{log[0]['train_items']:,}", log[0]["batches"], f"{log[0]['read_s']:.2f}",
+                     f"{log[0]['start_s']:.2f}", updates, f"{1e3 * log[-1]['waited_s']:.1f}"])
+    return [conditions() + " Multi30k, 10,000 merges learnt for each language, the model of `tiny`.", ""] + table(
+        ["BPE-dropout", "pairs", "batches", "reading, BPE and batches, s", "all else before the first step, s",
+         "updates", "these waited for batches, ms in all"], rows)
+
+
+def attention():
     """Tiled causal attention, full and in a window, beside PyTorch's kernel; then all kinds by their growth."""
     peer = None
-    if torch:
+    if has_torch():
         peer = subprocess.Popen([PYTHON, PEER, "attention", str(THREADS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                 stderr=subprocess.DEVNULL, text=True)
     rows, version = [], ""
@@ -202,26 +289,23 @@ def attention(torch):
         ["kind", "forward, ms", "and backward", "MiB", "time grows as", "claimed", "memory as", "claimed"], kinds)
 
 
-def put(path, lines):
-    """Between the marks of a file."""
-    begin, end = "<!-- measured: ./run bench -->\n", "<!-- end -->"
-    head, rest = path.read_text().split(begin)
-    path.write_text(head + begin + "\n".join(lines) + "\n" + end + rest.split(end)[1])
+
+def put(paths, part, lines):
+    """Between the marks of the part, in the file that has them."""
+    begin, end = f"<!-- measured by ./run bench: {part} -->\n", "<!-- end -->"
+    for path in paths:
+        text = path.read_text()
+        if begin in text:
+            head, rest = text.split(begin)
+            path.write_text(head + begin + "\n".join(lines) + "\n" + end + rest.split(end, 1)[1])
+            return
+    print("\n".join(lines))
 
 
 def main():
-    torch = has_torch()
-    if not torch:
-        say("no torch here (WEFT_PYTHON names a Python that has it): weft alone")
-    if args.write_attention:
-        put(args.write_attention, attention(torch))
-        if not args.write:
-            return
-    lines = steps(torch) + (growth() if args.growth_steps else [])
-    if args.write:
-        put(args.write, lines)
-    else:
-        print("\n".join(lines))
+    parts = {"steps": steps, "growth": growth, "start": start, "attention": attention}
+    for part in args.part or parts:
+        put(args.write, part, parts[part]())
 
 
 main()
