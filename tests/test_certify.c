@@ -185,7 +185,11 @@ typedef enum fault {
     MEAN,         /* the mean of the batch is taken off */
     ROW_NUMBER,   /* positions counted in the batch, not in the sentence */
     WRONG_FACTOR, /* a gradient that is off by a thousandth */
-    UNUSED        /* a parameter that nothing depends on */
+    UNUSED,       /* a parameter that nothing depends on */
+    PUBLISHED,    /* ProbSparse as published: what is chosen depends on the future */
+    STRICT,       /* the same, strictly causal: no fault */
+    BUCKETS,      /* LSH: later tokens shift the chunks of earlier ones */
+    LINEAR        /* causal linear attention: no fault */
 } fault;
 
 typedef struct own_model {
@@ -292,6 +296,38 @@ static weft_var own_position(const own_model *m, weft_tape *tape, const weft_bat
     return y;
 }
 
+/* Attention of the kinds that approximate, or that of weft_attention. */
+static weft_var own_attention(const own_model *m, weft_tape *tape, weft_var q, weft_var k,
+                              weft_var v, weft_var offsets)
+{
+    switch (m->fault) {
+    case PUBLISHED:
+    case STRICT:
+        return weft_probsparse_attention(
+            tape, q, k, v,
+            &(weft_probsparse_spec){ .heads = HEADS,
+                                     .kind = m->fault == STRICT ? WEFT_PROBSPARSE_CAUSAL
+                                                                : WEFT_PROBSPARSE_PUBLISHED,
+                                     .factor = 1,
+                                     .key = 1,
+                                     .q_offsets = offsets });
+    case BUCKETS:
+        return weft_lsh_attention(
+            tape, q, v,
+            &(weft_lsh_spec){
+                .heads = HEADS, .chunk = 4, .causal = true, .key = 1, .offsets = offsets });
+    case LINEAR:
+        return weft_linear_attention(
+            tape, q, k, v,
+            &(weft_linear_attention_spec){ .heads = HEADS, .causal = true, .q_offsets = offsets });
+    default:
+        return weft_attention(tape, q, k, v,
+                              &(weft_attention_spec){ .heads = HEADS,
+                                                      .causal = m->fault != NOT_CAUSAL,
+                                                      .q_offsets = offsets });
+    }
+}
+
 static weft_var own_hidden(const void *model, weft_tape *tape, const weft_batch *batch)
 {
     const own_model *m = model;
@@ -304,11 +340,9 @@ static weft_var own_hidden(const void *model, weft_tape *tape, const weft_batch 
     weft_scope_push(tape, "layer.self_attn");
     const weft_var bias = m->fault == UNUSED ? WEFT_NIL : weft_use(tape, m->bias);
     const weft_var qkv = weft_linear(tape, x, weft_use(tape, m->in), bias, WEFT_IDENTITY);
-    weft_var y = weft_attention(
-        tape, weft_slice(tape, qkv, 1, 0, D), weft_slice(tape, qkv, 1, D, 2 * D),
-        weft_slice(tape, qkv, 1, 2 * D, 3 * D),
-        &(weft_attention_spec){
-            .heads = HEADS, .causal = m->fault != NOT_CAUSAL, .q_offsets = offsets });
+    weft_var y =
+        own_attention(m, tape, weft_slice(tape, qkv, 1, 0, D), weft_slice(tape, qkv, 1, D, 2 * D),
+                      weft_slice(tape, qkv, 1, 2 * D, 3 * D), offsets);
     weft_scope_pop(tape);
     if (m->fault == CHOOSES) y = weft_mul(tape, y, choice(tape, x, batch));
     if (m->fault == PEEKS) y = weft_apply1(tape, &peek, 1, &y, NULL, 0);
@@ -367,6 +401,19 @@ START_TEST(a_leak_is_named)
     else /* too small for a digit of a float: the derivative sees it */
         expect(PEEKS, weft_certify_causality,
                "the derivative of position 0 by position 1 is not 0");
+}
+END_TEST
+
+/* Choices by which the future is known, though no gradient says so. */
+START_TEST(a_choice_that_reads_the_future_is_caught)
+{
+    OK(weft_threads_set(1));
+    expect(PUBLISHED, weft_certify_causality, "layer.self_attn (probsparse_attention), head ");
+    expect(STRICT, weft_certify_causality, NULL);
+    expect(BUCKETS, weft_certify_causality, "layer.self_attn (lsh_attention), head ");
+    expect(LINEAR, weft_certify_causality, NULL);
+    for (fault which = PUBLISHED; which <= LINEAR; which++)
+        expect(which, weft_certify_isolation, NULL);
 }
 END_TEST
 
@@ -443,6 +490,7 @@ int main(void)
     suite_add_tcase(suite, tc);
     tc = tcase_create("faults");
     tcase_add_test(tc, a_leak_is_named);
+    tcase_add_test(tc, a_choice_that_reads_the_future_is_caught);
     tcase_add_test(tc, a_sentence_is_not_alone);
     tcase_add_test(tc, a_gradient_is_wrong);
     tcase_add_test(tc, a_wrong_table_is_named);
