@@ -14,7 +14,21 @@ typedef struct rows_search {
     const weft_transformer *model;
     weft_certificate *certificate;
     int64_t n_layers; /* attentions looked at */
+    int n_scopes;     /* where softmax attention was recorded */
+    char scopes[3 * WEFT_MAX_LAYERS][64];
 } rows_search;
+
+/* Weights by features are divided by a sum with an epsilon: of them nothing is promised to the digit. */
+static void watch_kinds(void *context, const weft_event *event)
+{
+    enum { MOST = 3 * WEFT_MAX_LAYERS };
+    rows_search *s = context;
+    const char *name = event->call->op->name;
+    const bool softmax =
+        strcmp(name, "attention") == 0 || strcmp(name, "probsparse_attention") == 0;
+    if (!event->done || !softmax || !event->scope || s->n_scopes == MOST) return;
+    snprintf(s->scopes[s->n_scopes++], sizeof s->scopes[0], "%s", event->scope);
+}
 
 static double sum_of(const weft_real *row, int64_t n, double *least)
 {
@@ -55,23 +69,15 @@ static weft_status ask_weights(rows_search *s, weft_tape *tape, const char *scop
 static weft_status ask_all_weights(rows_search *s, const weft_certify_spec *spec,
                                    const weft_subject *subject, const weft_probe *p)
 {
-    const weft_transformer_config *config = &s->model->config;
     weft_tape *tape = weft_tape_new(WEFT_NO_GRAD);
-    char scope[64];
     if (!tape) return WEFT_ERR_MEMORY;
     weft_tape_seed(tape, spec->seed, 1);
+    weft_tape_watch(tape, watch_kinds, s);
     (void)subject->hidden(subject->model, tape, &p->batch);
+    weft_tape_watch(tape, NULL, NULL);
     weft_status status = weft_tape_status(tape);
-    for (int i = 0; i < config->encoder_layers && !config->decoder_only && status == WEFT_OK; i++) {
-        snprintf(scope, sizeof scope, "encoder.layers.%d.self_attn", i);
-        status = ask_weights(s, tape, scope);
-    }
-    for (int i = 0; i < config->decoder_layers && status == WEFT_OK; i++) {
-        snprintf(scope, sizeof scope, "decoder.layers.%d.self_attn", i);
-        status = ask_weights(s, tape, scope);
-        snprintf(scope, sizeof scope, "decoder.layers.%d.multihead_attn", i);
-        if (status == WEFT_OK && !config->decoder_only) status = ask_weights(s, tape, scope);
-    }
+    for (int i = 0, n = s->n_scopes; i < n && status == WEFT_OK; i++)
+        status = ask_weights(s, tape, s->scopes[i]);
     weft_tape_free(tape);
     return status;
 }
@@ -161,7 +167,7 @@ weft_status weft_certify_rows(const weft_transformer *model, weft_params *params
         status = ask_gradients(&s, &spec, &subject, &p, params);
     if (s.n_layers == 0) certificate->verdict = WEFT_NOT_ASKED;
     if (s.n_layers == 0)
-        weft_certify_say(certificate, "no attention of the model has weights of its own");
+        weft_certify_say(certificate, "no attention of the model has softmax weights to look at");
     else
         weft_certify_say(certificate,
                          "%lld attentions: weights sum to 1, rows of the scores' gradient to 0, "
