@@ -82,12 +82,17 @@ static weft_status take(weft_tape *tape, weft_map_kind kind, int layer, weft_map
     return WEFT_OK;
 }
 
-/* Has the first layer attention of this kind, with weights to show? Recurrent layers have none. */
-static bool has_kind(weft_tape *tape, weft_map_kind kind)
+/* Has the first layer attention of this kind to tokens? Recurrent layers have none, and Linformer's keys
+ * are sums over tokens. */
+static bool has_kind(weft_tape *tape, weft_map_kind kind, const weft_maps *maps)
 {
     char scope[WEFT_MAP_SCOPE];
+    weft_attention_parts parts;
     weft_map_scope(scope, kind, 0);
-    return !weft_is_nil(weft_attention_find(tape, scope));
+    const weft_var y = weft_attention_find(tape, scope);
+    if (weft_is_nil(y) || !weft_attention_inputs(tape, y, &parts)) return false;
+    const weft_tensor k = weft_shape(tape, parts.k);
+    return weft_rows(&k) == weft_maps_columns(maps, kind);
 }
 
 static weft_status take_kind(weft_tape *tape, weft_map_kind kind, int layers, weft_maps *maps)
@@ -95,7 +100,7 @@ static weft_status take_kind(weft_tape *tape, weft_map_kind kind, int layers, we
     int64_t size;
     if (weft_tape_status(tape) != WEFT_OK)
         return weft_error(weft_tape_status(tape), "%s", weft_tape_message(tape));
-    if (!has_kind(tape, kind)) return WEFT_OK;
+    if (!has_kind(tape, kind, maps)) return WEFT_OK;
     if (!weft_mul_i64(weft_maps_rows(maps, kind), weft_maps_columns(maps, kind), &size) ||
         !weft_mul_i64(size, (int64_t)layers * maps->heads, &size))
         return weft_error(WEFT_ERR_OVERFLOW, "attention maps of so many tokens are too large");
