@@ -316,6 +316,7 @@ START_TEST(values_must_fit_together)
           "model.attention=linear", "model.redraw=5");
     UNFIT("model.heads = 15 must be even", "model.position=rope", "model.d_model=30",
           "model.heads=2");
+    UNFIT("model.mixer puts another layer", "model.position=rope", "model.mixer=lstm");
     UNFIT("model.rope_scaling = yarn needs model.position = rope", "model.rope_scaling=yarn");
     UNFIT("model.rope_factor = 2 needs model.rope_scaling", "model.position=rope",
           "model.rope_factor=2");

@@ -136,6 +136,10 @@ static weft_status check_rope(const weft_config *config)
                           "model.rope_scaling = %s needs model.rope_length, the tokens that the "
                           "model was trained on",
                           names[scaling]);
+    if (rope && config->model.mixer != WEFT_CONFIG_ATTENTION)
+        return weft_error(WEFT_ERR_INPUT, "model.position = rope turns queries and keys of "
+                                          "self-attention, and model.mixer puts another layer in "
+                                          "its place");
     if (rope && K % 2 != 0)
         return weft_error(WEFT_ERR_INPUT,
                           "model.position = rope turns pairs of channels: model.d_model / "
