@@ -21,6 +21,7 @@ typedef struct weft_pattern {
     int64_t window, gap, stride, summary, block, window_blocks, global_blocks, random_blocks,
         n_global;
     uint64_t key; /* of the random blocks */
+    weft_pattern_rows rows;
 } weft_pattern;
 
 /* Who sees whom in one sentence, for one head. */

@@ -30,8 +30,8 @@ void weft_sight_init(weft_sight *s)
 {
     const weft_pattern_kind kind = s->pattern->kind;
     set_reach(s);
-    s->plain =
-        (kind == WEFT_PATTERN_FULL || kind == WEFT_PATTERN_WINDOW) && !has_globals(s) && !s->mask;
+    s->plain = (kind == WEFT_PATTERN_FULL || kind == WEFT_PATTERN_WINDOW) && !has_globals(s) &&
+               !s->mask && s->pattern->rows == WEFT_ROWS_ALL;
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------- */
@@ -193,9 +193,13 @@ weft_seen weft_sight_tile(const weft_sight *s, int64_t i0, int64_t n_i, int64_t 
     const weft_span p = { i0 + s->first, i0 + s->first + n_i }, j = { j0, j0 + n_j };
     if (n_i < 1 || n_j < 1 || (s->pattern->causal && j0 >= p.end)) return WEFT_SEES_NONE;
     weft_seen seen = pattern_tile(s, p, j);
-    if (seen != WEFT_SEES_ALL && has_globals(s)) {
-        const int64_t of_p = count_globals(s, p), of_j = count_globals(s, j);
-        if (of_p > 0 || of_j > 0) seen = least_seen(true, of_p == n_i || of_j == n_j);
+    const int64_t of_p = count_globals(s, p), of_j = count_globals(s, j);
+    if (seen != WEFT_SEES_ALL && (of_p > 0 || of_j > 0))
+        seen = least_seen(true, of_p == n_i || of_j == n_j);
+    if (s->pattern->rows != WEFT_ROWS_ALL) {
+        const int64_t silent = s->pattern->rows == WEFT_ROWS_LOCAL ? of_p : n_i - of_p;
+        if (silent == n_i) return WEFT_SEES_NONE;
+        if (silent > 0 && seen == WEFT_SEES_ALL) seen = WEFT_SEES_SOME;
     }
     const bool whole = !s->mask && (!s->pattern->causal || j.end - 1 <= p.from);
     return seen == WEFT_SEES_ALL && !whole ? WEFT_SEES_SOME : seen;
@@ -239,12 +243,13 @@ void weft_sight_row(const weft_sight *s, int64_t i, int64_t j0, int64_t n_j, uin
 {
     const int64_t p = i + s->first;
     pattern_row(s, p, j0, n_j, see);
-    if (has_globals(s)) {
-        const int is_global = count_globals(s, (weft_span){ p, p + 1 }) > 0;
+    const bool is_global = count_globals(s, (weft_span){ p, p + 1 }) > 0;
+    if (has_globals(s))
         for (int64_t k = 0; k < n_j; k++)
             see[k] |=
                 is_global || j0 + k < s->pattern->n_global || (s->global && s->global[j0 + k] != 0);
-    }
+    if (s->pattern->rows == (is_global ? WEFT_ROWS_LOCAL : WEFT_ROWS_GLOBAL))
+        memset(see, 0, (size_t)n_j);
     if (s->pattern->causal)
         for (int64_t k = most(0, p + 1 - j0); k < n_j; k++) see[k] = 0;
     if (s->mask)

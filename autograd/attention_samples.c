@@ -78,6 +78,8 @@ static weft_var sample_pattern(weft_tape *t, int i)
         { .kind = WEFT_PATTERN_WINDOW, .window = 5 },
         { .kind = WEFT_PATTERN_WINDOW, .window = 1000 },
         { .kind = WEFT_PATTERN_WINDOW, .window = 3, .n_global = 2 },
+        { .kind = WEFT_PATTERN_WINDOW, .window = 4, .n_global = 2, .rows = WEFT_ROWS_LOCAL },
+        { .n_global = 3, .rows = WEFT_ROWS_GLOBAL },
         { .kind = WEFT_PATTERN_DILATED, .window = 4, .gap = 3 },
         { .kind = WEFT_PATTERN_DILATED, .window = 2, .gap = 70, .n_global = 1 },
         { .kind = WEFT_PATTERN_STRIDED, .stride = 4 },
@@ -179,7 +181,7 @@ static weft_var sample_sigmoid(weft_tape *t, int i)
 }
 
 /* Samples of one family follow those of another. */
-enum { PLAIN = 13, PATTERNS = 52, LISTED = 4, BIASED = 12, SIGMOIDS = 4 };
+enum { PLAIN = 13, PATTERNS = 60, LISTED = 4, BIASED = 12, SIGMOIDS = 4 };
 
 static weft_var sample_further(weft_tape *t, int i)
 {
@@ -304,8 +306,9 @@ weft_var weft_attention_misuse(weft_tape *t, int i)
     case 32: spec.pattern.global = weft_sample_int(t, 0, 2, WEFT_DIMS(5)); break;
     case 33: spec.pattern.kind = (weft_pattern_kind)99; break;
     case 34: spec.pattern.n_global = 1; return weft_attention(t, x, y, y, &spec);
+    case 39: spec.pattern.rows = (weft_pattern_rows)3; break;
     default:
-        if (i > 38) return WEFT_NIL;
+        if (i > 39) return WEFT_NIL;
         spec.pattern = listed(t, i - 35);
     }
     return weft_attention(t, x, x, x, &spec);

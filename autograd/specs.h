@@ -43,6 +43,13 @@ typedef enum weft_pattern_kind {
     WEFT_PATTERN_BLOCKS   /* a list: block a of queries sees blocks block_index[block_begin[a]] ..
                              block_index[block_begin[a + 1] - 1] of keys, rising */
 } weft_pattern_kind;
+/* Where global tokens have projections of their own, as in Longformer, their queries are one call, all
+ * others a second one, and the sum of both is the output: a query that sees nobody gives 0. */
+typedef enum weft_pattern_rows {
+    WEFT_ROWS_ALL,
+    WEFT_ROWS_LOCAL, /* global tokens see nobody (they are seen) */
+    WEFT_ROWS_GLOBAL /* all others see nobody */
+} weft_pattern_rows;
 typedef struct weft_pattern_spec {
     weft_pattern_kind kind;
     int64_t window, gap, stride, summary, block, window_blocks, global_blocks, random_blocks;
@@ -51,6 +58,7 @@ typedef struct weft_pattern_spec {
     /* with any kind: tokens that see all and are seen by all (Beltagy et al. 2020) */
     int64_t n_global; /* the first of each sentence */
     weft_var global;  /* int32 [M], 1: is one */
+    weft_pattern_rows rows;
 } weft_pattern_spec;
 
 typedef enum weft_weights_kind {

@@ -363,6 +363,34 @@ START_TEST(grouped_heads)
 }
 END_TEST
 
+/* Longformer's two calls are one where both have the same projections. */
+START_TEST(global_rows)
+{
+    enum { N = 150, GLOBAL = 70 };
+    const weft_pattern_spec pattern = { .kind = WEFT_PATTERN_WINDOW,
+                                        .window = 8,
+                                        .n_global = GLOBAL };
+    for (int weights = WEFT_SOFTMAX; weights <= WEFT_SIGMOID; weights++) {
+        const qkv a = draw(N, N, 2, 2, 3), b = copy(a);
+        weft_attention_spec spec = { .heads = 2, .weights = (weft_weights_kind)weights };
+        spec.pattern = pattern;
+        const weft_var both = attend(a, spec);
+        spec.pattern.rows = WEFT_ROWS_LOCAL;
+        const weft_var local = attend(b, spec);
+        spec.pattern.rows = WEFT_ROWS_GLOBAL;
+        const weft_var global = attend(b, spec);
+        const weft_tensor rows = weft_value(tape, global);
+        for (int64_t r = 0; r < N; r++) ck_assert((rows.real[r * rows.ld] != 0) == (r < GLOBAL));
+        const weft_var y[2] = { both, weft_add(tape, local, global) };
+        backward(2, y);
+        ck_assert(difference(weft_value(tape, y[0]), weft_value(tape, y[1])) == 0);
+        ck_assert(difference(weft_gradient(tape, a.q), weft_gradient(tape, b.q)) == 0);
+        expect_near(weft_gradient(tape, a.k), weft_gradient(tape, b.k), nearly, "dk");
+        expect_near(weft_gradient(tape, a.v), weft_gradient(tape, b.v), nearly, "dv");
+    }
+}
+END_TEST
+
 /* ---- biases --------------------------------------------------------------------------------------- */
 
 /* [H, N, N] of f. */
@@ -661,6 +689,7 @@ int main(void)
     add(suite, patterns);
     TCase *scores = tcase_create("scores");
     tcase_add_test(scores, grouped_heads);
+    tcase_add_test(scores, global_rows);
     tcase_add_test(scores, slopes);
     tcase_add_test(scores, relative_biases);
     tcase_add_test(scores, masks);

@@ -287,6 +287,8 @@ static bool check_pattern(const weft_call *c)
     if (global->rank >= 0 && (global->rank != 1 || global->dim[0] != weft_rows(&c->in[K_IN])))
         return weft_fail(c, WEFT_ERR_SHAPE, "pattern.global must be [%lld], one number a key",
                          (long long)weft_rows(&c->in[K_IN]));
+    if ((int)p->rows < WEFT_ROWS_ALL || p->rows > WEFT_ROWS_GLOBAL)
+        return weft_fail(c, WEFT_ERR_RANGE, "pattern.rows is %d", (int)p->rows);
     switch (p->kind) {
     case WEFT_PATTERN_FULL: return true;
     case WEFT_PATTERN_WINDOW: return check_number(c, "window", p->window, 1);
@@ -646,6 +648,7 @@ weft_var weft_attention(weft_tape *tape, weft_var q, weft_var k, weft_var v,
                                                .global_blocks = p->global_blocks,
                                                .random_blocks = p->random_blocks,
                                                .n_global = p->n_global,
+                                               .rows = p->rows,
                                                .key = weft_random_key(p->seed, 0, 0) },
                                   .weights = spec->weights,
                                   .sigmoid_bias = spec->sigmoid_bias,
