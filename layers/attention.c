@@ -86,22 +86,24 @@ weft_status weft_attention_layer_init(weft_attention_layer *layer, weft_params *
         status = weft_linear_layer_init(&layer->out, params, out_name, D, D, true,
                                         weft_scaled_init(config));
     if (status == WEFT_OK && config->qk_norm) status = init_norms(layer, params, prefix, config);
-    return status;
+    return status == WEFT_OK ? weft_exact_init(layer, params, prefix, config) : status;
 }
 
-static weft_var attend(const weft_attention_layer *layer, weft_tape *tape, weft_var q, weft_var k,
-                       weft_var v, const weft_packed *packed, weft_var k_offsets, bool causal)
+/* What attention needs beside q, k and v. */
+static weft_attention_spec spec_of(const weft_attention_layer *layer, weft_tape *tape,
+                                   const weft_packed *packed, weft_var k_offsets, bool causal)
 {
-    const weft_attention_spec spec = { .heads = layer->heads,
-                                       .kv_heads = layer->kv_heads,
-                                       .causal = causal,
-                                       .q_offsets = packed->offsets,
-                                       .k_offsets = k_offsets,
-                                       .dropout = weft_training_dropout(tape, layer->dropout),
-                                       .q_rows = packed->rows };
-    const weft_var y = layer->approximation.kind == WEFT_EXACT
-                           ? weft_attention(tape, q, k, v, &spec)
-                           : weft_approximation_apply(layer, tape, q, k, v, packed, causal);
+    return (weft_attention_spec){ .heads = layer->heads,
+                                  .kv_heads = layer->kv_heads,
+                                  .causal = causal,
+                                  .q_offsets = packed->offsets,
+                                  .k_offsets = k_offsets,
+                                  .dropout = weft_training_dropout(tape, layer->dropout),
+                                  .q_rows = packed->rows };
+}
+
+static weft_var project_out(const weft_attention_layer *layer, weft_tape *tape, weft_var y)
+{
     return weft_linear_layer_apply(&layer->out, tape, y, WEFT_IDENTITY);
 }
 
@@ -156,7 +158,18 @@ weft_var weft_attention_layer_self(const weft_attention_layer *layer, weft_tape 
     const weft_var qkv = weft_linear(tape, x, weft_use(tape, layer->in_weight),
                                      weft_use(tape, layer->in_bias), WEFT_IDENTITY);
     const weft_qkv in = split(layer, tape, qkv, packed->angles);
-    return attend(layer, tape, in.q, in.k, in.v, packed, packed->offsets, causal);
+    if (layer->approximation.kind != WEFT_EXACT)
+        return project_out(layer, tape,
+                           weft_approximation_apply(layer, tape, in.q, in.k, in.v, packed, causal));
+    const weft_attention_spec spec = spec_of(layer, tape, packed, packed->offsets, causal);
+    weft_var y = weft_exact_apply(layer, tape, in.q, in.k, in.v, spec, false);
+    if (layer->exact.global_projections) {
+        const weft_var stacked = weft_linear(tape, x, weft_use(tape, layer->global_weight),
+                                             weft_use(tape, layer->global_bias), WEFT_IDENTITY);
+        const weft_qkv of = split(layer, tape, stacked, packed->angles);
+        y = weft_add(tape, y, weft_exact_apply(layer, tape, of.q, of.k, of.v, spec, true));
+    }
+    return project_out(layer, tape, y);
 }
 
 /* Rows [from, to) of the stacked projection. */
@@ -180,8 +193,9 @@ weft_var weft_attention_layer_cross(const weft_attention_layer *layer, weft_tape
 {
     const int64_t W = layer->kv_width / 2;
     const weft_var q = normalise(layer, tape, &layer->q_norm, project(layer, tape, x, 0, layer->D));
-    return attend(layer, tape, q, weft_slice(tape, kv, 1, 0, W), weft_slice(tape, kv, 1, W, 2 * W),
-                  packed, offsets, false);
+    const weft_var k = weft_slice(tape, kv, 1, 0, W), v = weft_slice(tape, kv, 1, W, 2 * W);
+    const weft_attention_spec spec = spec_of(layer, tape, packed, offsets, false);
+    return project_out(layer, tape, weft_exact_apply(layer, tape, q, k, v, spec, false));
 }
 
 weft_var weft_attention_layer_step(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
@@ -192,9 +206,9 @@ weft_var weft_attention_layer_step(const weft_attention_layer *layer, weft_tape 
     const weft_var qkv = project(layer, tape, x, 0, stacked_rows(layer));
     if (layer->approximation.kind != WEFT_EXACT) {
         const weft_qkv in = split(layer, tape, qkv, packed->angles);
-        const weft_var y =
-            weft_approximation_step(layer, tape, in.q, in.k, in.v, packed, past, offsets);
-        return weft_linear_layer_apply(&layer->out, tape, y, WEFT_IDENTITY);
+        return project_out(
+            layer, tape,
+            weft_approximation_step(layer, tape, in.q, in.k, in.v, packed, past, offsets));
     }
     weft_var q = normalise(layer, tape, &layer->q_norm, weft_slice(tape, qkv, 1, 0, D));
     weft_var kv = with_norm(layer, tape, weft_slice(tape, qkv, 1, D, D + 2 * W));
@@ -211,5 +225,8 @@ weft_var weft_attention_layer_step(const weft_attention_layer *layer, weft_tape 
     kv = weft_reshape(tape, kv, WEFT_DIMS(B * T, 2 * W));
     weft_var k = weft_slice(tape, kv, 1, 0, W);
     if (turn_later) k = turn(layer, tape, k, packed->past_angles);
-    return attend(layer, tape, q, k, weft_slice(tape, kv, 1, W, 2 * W), packed, offsets, false);
+    weft_attention_spec spec = spec_of(layer, tape, packed, offsets, true);
+    spec.at_end = true;
+    const weft_var v = weft_slice(tape, kv, 1, W, 2 * W);
+    return project_out(layer, tape, weft_exact_apply(layer, tape, q, k, v, spec, false));
 }

@@ -12,6 +12,8 @@ weft_status weft_decoder_layer_init(weft_decoder_layer *layer, weft_params *para
     weft_layer_config own = *config, cross = *config;
     if (own.approximation.kind == WEFT_BY_PROJECTION) own.approximation.kind = WEFT_EXACT;
     cross.approximation.kind = WEFT_EXACT;
+    own.exact = weft_exact_of_decoder(&config->exact);
+    cross.exact = weft_exact_of_memory(&config->exact);
     char multihead_attn[WEFT_NAME_BYTES];
     if ((status = weft_join_name(multihead_attn, prefix, "multihead_attn")) != WEFT_OK ||
         (status = weft_mixer_init(&layer->self_attn, &layer->recurrent, params, prefix, &own)) !=

@@ -127,6 +127,26 @@ typedef struct weft_approximation {
     uint64_t seed; /* of these */
 } weft_approximation;
 
+/* Forms of exact attention (exact.c, docs/attention.md). Attention to the encoder's output shares the
+ * weights alone. */
+typedef enum weft_relative_kind {
+    WEFT_RELATIVE_NONE,
+    WEFT_RELATIVE_ALIBI, /* Press et al. 2022 */
+    WEFT_RELATIVE_T5,    /* a bias for each of 32 buckets of distances: Raffel et al. 2020 */
+    WEFT_RELATIVE_SHAW   /* a key for each distance: Shaw et al. 2018 */
+} weft_relative_kind;
+typedef struct weft_exact_config {
+    weft_pattern_spec pattern; /* without its variables */
+    bool global_projections;   /* Longformer: those of global tokens in an encoder; the decoder then
+                                  sees all, as in LED (Beltagy et al. 2020, section 7) */
+    weft_weights_kind weights;
+    double sigmoid_bias; /* see weft_attention_spec */
+    bool has_sigmoid_bias;
+    weft_relative_kind relative;
+    int64_t reach;    /* T5, Shaw: distances beyond count as this one */
+    weft_param table; /* T5: of a layer below; none: the layer makes it */
+} weft_exact_config;
+
 /* What all layers of a model share. */
 typedef struct weft_layer_config {
     weft_mixer mixer;
@@ -147,6 +167,7 @@ typedef struct weft_layer_config {
     bool init_stacked;  /* in_proj as one [3D, D] matrix */
     bool rotary_halves; /* rotary positions turn channels i and i + K/2, not 2i and 2i + 1 */
     weft_approximation approximation; /* of self-attention */
+    weft_exact_config exact;          /* where there is none */
 } weft_layer_config;
 /** Columns of keys and values together: 2 G K. */
 int64_t weft_layer_kv_width(const weft_layer_config *config);
@@ -167,6 +188,9 @@ typedef struct weft_attention_layer {
         k_norm; /* PREFIX.q_norm, PREFIX.k_norm: over the K channels of a head */
     bool rotary_halves;
     double dropout; /* of the weights */
+    weft_exact_config exact;
+    weft_param relative; /* T5: [H, 32]; Shaw: PREFIX.relative_keys [2 reach + 1, K] */
+    weft_param global_weight, global_bias; /* PREFIX.in_proj_global_weight, _bias */
     weft_approximation approximation;
     weft_param project_k, project_v; /* WEFT_BY_PROJECTION: [k, longest]; may be one */
     uint64_t site;                   /* of the approximation's random numbers */

@@ -13,6 +13,21 @@ double weft_training_dropout(const weft_tape *tape, double p);
 weft_status weft_layer_config_check(const weft_layer_config *config,
                                     const char *what) WEFT_MUST_CHECK;
 
+/* ---- forms of exact attention (exact.c) ---- */
+
+/** Are they possible for this model? A sentence otherwise. */
+weft_status weft_exact_check(const weft_transformer_config *config) WEFT_MUST_CHECK;
+/** What an encoder-decoder's decoder has of them, and its attention to the encoder's output. */
+weft_exact_config weft_exact_of_decoder(const weft_exact_config *exact);
+weft_exact_config weft_exact_of_memory(const weft_exact_config *exact);
+/** What a layer needs for them; after its in_proj. */
+weft_status weft_exact_init(weft_attention_layer *layer, weft_params *params, const char *prefix,
+                            const weft_layer_config *config) WEFT_MUST_CHECK;
+/** weft_attention with spec and what the layer adds to it; `global`: the rows of global tokens that
+ *  have projections of their own, else those of all others. */
+weft_var weft_exact_apply(const weft_attention_layer *layer, weft_tape *tape, weft_var q,
+                          weft_var k, weft_var v, weft_attention_spec spec, bool global);
+
 /* ---- approximations of self-attention (approximation.c) ---- */
 
 /** Is it possible for this model? A sentence otherwise. */

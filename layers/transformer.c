@@ -28,7 +28,8 @@ static weft_status check(const weft_transformer_config *config)
     if (!(config->label_smoothing >= 0 && config->label_smoothing < 1))
         return weft_error(WEFT_ERR_RANGE, "transformer: label smoothing %g is not in [0, 1)",
                           config->label_smoothing);
-    return weft_approximation_check(config);
+    const weft_status possible = weft_exact_check(config);
+    return possible == WEFT_OK ? weft_approximation_check(config) : possible;
 }
 
 static weft_status init_embeddings(weft_transformer *model, weft_params *params)
@@ -81,7 +82,7 @@ static weft_status init_stack(weft_transformer *model, weft_params *params, bool
     const weft_transformer_config *config = &model->config;
     const int n = encoder ? config->encoder_layers : config->decoder_layers;
     const char *const stack = encoder ? "encoder" : "decoder";
-    const weft_layer_config layer = layer_config(config, encoder);
+    weft_layer_config layer = layer_config(config, encoder);
     char name[WEFT_NAME_BYTES];
     for (int i = 0; i < n; i++) {
         snprintf(name, sizeof name, "%s.layers.%d", stack, i);
@@ -90,6 +91,10 @@ static weft_status init_stack(weft_transformer *model, weft_params *params, bool
                 ? weft_encoder_layer_init(&model->encoder[i], params, name, &layer)
                 : weft_decoder_layer_init(&model->decoder[i], params, name, &layer);
         if (status != WEFT_OK) return status;
+        if (layer.exact.relative == WEFT_RELATIVE_T5)
+            layer.exact.table = encoder || config->decoder_only
+                                    ? model->encoder[0].self_attn.relative
+                                    : model->decoder[0].self_attn.relative;
     }
     if (!config->final_norm) return WEFT_OK;
     snprintf(name, sizeof name, "%s.norm", stack);

@@ -154,6 +154,70 @@ static void by_choice(weft_transformer_config *c)
 static void by_causal_choice(weft_transformer_config *c) { approximate(c, WEFT_BY_CAUSAL_CHOICE); }
 
 static void as_the_paper(weft_transformer_config *c) { (void)c; }
+static void pattern(weft_transformer_config *c, weft_pattern_spec of)
+{
+    c->layer.exact.pattern = of;
+}
+static void window(weft_transformer_config *c)
+{
+    pattern(c, (weft_pattern_spec){ .kind = WEFT_PATTERN_WINDOW, .window = 3 });
+    c->position = WEFT_POSITION_ROTARY;
+}
+static void window_global(weft_transformer_config *c)
+{
+    pattern(c, (weft_pattern_spec){ .kind = WEFT_PATTERN_WINDOW, .window = 2, .n_global = 1 });
+    c->layer.kv_heads = 2;
+}
+static void dilated(weft_transformer_config *c)
+{
+    pattern(c, (weft_pattern_spec){ .kind = WEFT_PATTERN_DILATED, .window = 3, .gap = 2 });
+}
+static void strided(weft_transformer_config *c)
+{
+    pattern(c, (weft_pattern_spec){ .kind = WEFT_PATTERN_STRIDED, .stride = 3 });
+}
+static void fixed(weft_transformer_config *c)
+{
+    pattern(c, (weft_pattern_spec){ .kind = WEFT_PATTERN_FIXED, .stride = 3, .summary = 1 });
+}
+static void longformer(weft_transformer_config *c)
+{
+    pattern(c, (weft_pattern_spec){ .kind = WEFT_PATTERN_WINDOW, .window = 2, .n_global = 2 });
+    c->layer.exact.global_projections = !c->decoder_only;
+}
+static void bigbird(weft_transformer_config *c)
+{
+    pattern(c, (weft_pattern_spec){ .kind = WEFT_PATTERN_BIGBIRD,
+                                    .block = 2,
+                                    .window_blocks = 1,
+                                    .global_blocks = 1,
+                                    .random_blocks = 1 });
+}
+static void alibi(weft_transformer_config *c)
+{
+    c->position = WEFT_POSITION_NONE;
+    c->layer.exact.relative = WEFT_RELATIVE_ALIBI;
+}
+static void t5(weft_transformer_config *c)
+{
+    alibi(c);
+    c->layer.exact.relative = WEFT_RELATIVE_T5;
+    c->layer.exact.reach = 20;
+}
+static void shaw(weft_transformer_config *c)
+{
+    alibi(c);
+    c->layer.exact.relative = WEFT_RELATIVE_SHAW;
+    c->layer.exact.reach = 3;
+}
+static void sigmoid(weft_transformer_config *c) { c->layer.exact.weights = WEFT_SIGMOID; }
+static void sigmoid_window(weft_transformer_config *c)
+{
+    window(c);
+    sigmoid(c);
+    c->layer.exact.has_sigmoid_bias = true;
+    c->layer.exact.sigmoid_bias = -1;
+}
 
 static const variant variants[] = {
     { "RMSNorm", rms_norm },
@@ -175,6 +239,18 @@ static const variant variants[] = {
     { "grouped heads", grouped },
     { "multi-query, rotary", multi_query },
     { "grouped heads, rotary, dynamic", grouped_dynamic },
+    { "window", window },
+    { "window and global tokens", window_global },
+    { "dilated window", dilated },
+    { "strided", strided },
+    { "fixed", fixed },
+    { "Longformer", longformer },
+    { "BigBird", bigbird },
+    { "ALiBi", alibi },
+    { "buckets of distances", t5 },
+    { "keys of distances", shaw },
+    { "sigmoid", sigmoid },
+    { "sigmoid, window", sigmoid_window },
     { "linear attention", by_features, .sums = true },
     { "linear attention, grouped heads", by_features_grouped, .sums = true },
     { "random features, rotary", by_random, .sums = true },

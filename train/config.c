@@ -122,9 +122,10 @@ static const key keys[] = {
       "one more norm after the last layer (pre-norm models want it; nn.Transformer always has "
       "it)" },
     { "model.position", CHOICE, AT(model, position), "sinusoidal",
-      "sinusoidal|sinusoidal_half|learned|rope|none", WEFT_CONFIG_SINUSOIDAL,
+      "sinusoidal|sinusoidal_half|learned|rope|alibi|t5|shaw|none", WEFT_CONFIG_SINUSOIDAL,
       "encoding of positions: sinusoidal as the paper, or sines and cosines apart (tensor2tensor, "
-      "fairseq); a learned table; rotary" },
+      "fairseq); a learned table; rotary; in the scores of self-attention: slopes, buckets of "
+      "distances, keys of distances" },
     { "model.max_positions", INTEGER, AT(model, max_positions), "1024", "[1, 16777216]", 0,
       "length of the table of learned positions" },
     { "model.rope_layout", CHOICE, AT(model, rope_layout), "interleaved", "interleaved|half",
@@ -156,8 +157,39 @@ static const key keys[] = {
       "left to right (which wants no positions): tanh, LSTM, GRU as PyTorch, GRU as Cho et al. "
       "2014" },
     { "model.attention", CHOICE, AT(model, attention), "full",
-      "full|linear|performer|lsh|linformer|probsparse|probsparse_causal", WEFT_CONFIG_FULL,
+      "full|linear|performer|lsh|linformer|probsparse|probsparse_causal|window|dilated|strided|"
+      "fixed|"
+      "longformer|bigbird",
+      WEFT_CONFIG_FULL,
       "which keys a query of self-attention sees, or what stands for them (docs/attention.md)" },
+    { "model.window", INTEGER, AT(model, window), "256", "[1, 16777216]", 0,
+      "window, dilated, longformer: keys that a token sees, half of them on each side; causal: "
+      "those "
+      "up to it" },
+    { "model.gap", INTEGER, AT(model, gap), "2", "[1, 65536]", 0,
+      "dilated: distance from one key of the window to the next" },
+    { "model.stride", INTEGER, AT(model, stride), "128", "[1, 16777216]", 0,
+      "strided, fixed: length of a block, near the root of the text's length" },
+    { "model.summary", INTEGER, AT(model, summary), "8", "[1, 16777216]", 0,
+      "fixed: tokens at the end of a block that all later ones see" },
+    { "model.block", INTEGER, AT(model, block), "64", "[1, 65536]", 0,
+      "bigbird: tokens of a block" },
+    { "model.window_blocks", INTEGER, AT(model, window_blocks), "3", "[1, 65535]", 0,
+      "bigbird: blocks around a token's own, with it; odd" },
+    { "model.global_blocks", INTEGER, AT(model, global_blocks), "2", "[0, 65535]", 0,
+      "bigbird: blocks that see all and are seen by all" },
+    { "model.random_blocks", INTEGER, AT(model, random_blocks), "3", "[0, 65535]", 0,
+      "bigbird: further blocks, drawn for each block and head" },
+    { "model.global_tokens", INTEGER, AT(model, global_tokens), "0", "[0, 65536]", 0,
+      "window, dilated, strided, fixed, longformer: first tokens of a text that see all and are "
+      "seen "
+      "by all; with longformer by projections of their own" },
+    { "model.attention_weights", CHOICE, AT(model, attention_weights), "softmax", "softmax|sigmoid",
+      WEFT_SOFTMAX, "of every attention: normalised, or each by itself" },
+    { "model.sigmoid_bias", REAL, AT(model, sigmoid_bias), "0", "[-100, 100]", 0,
+      "sigmoid: added to the scores; 0: -log n for n keys" },
+    { "model.max_distance", INTEGER, AT(model, max_distance), "0", "[0, 65536]", 0,
+      "t5, shaw: distances beyond count as this one; 0: 128 and 16, as the papers" },
     { "model.features", INTEGER, AT(model, features), "256", "[1, 65536]", 0,
       "performer: random directions" },
     { "model.feature_kind", CHOICE, AT(model, feature_kind), "positive", "positive|hyperbolic",

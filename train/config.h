@@ -52,6 +52,9 @@ typedef enum weft_config_position {
     WEFT_CONFIG_SINUSOIDAL_HALF,
     WEFT_CONFIG_LEARNED,
     WEFT_CONFIG_ROPE,
+    WEFT_CONFIG_ALIBI,
+    WEFT_CONFIG_T5,
+    WEFT_CONFIG_SHAW,
     WEFT_CONFIG_NO_POSITION
 } weft_config_position;
 typedef enum weft_config_rope { WEFT_CONFIG_INTERLEAVED, WEFT_CONFIG_HALF } weft_config_rope;
@@ -79,7 +82,13 @@ typedef enum weft_config_attention {
     WEFT_CONFIG_LSH,
     WEFT_CONFIG_LINFORMER,
     WEFT_CONFIG_PROBSPARSE,
-    WEFT_CONFIG_PROBSPARSE_CAUSAL
+    WEFT_CONFIG_PROBSPARSE_CAUSAL,
+    WEFT_CONFIG_WINDOW, /* from here on exact, as full */
+    WEFT_CONFIG_DILATED,
+    WEFT_CONFIG_STRIDED,
+    WEFT_CONFIG_FIXED,
+    WEFT_CONFIG_LONGFORMER,
+    WEFT_CONFIG_BIGBIRD
 } weft_config_attention;
 typedef enum weft_config_features {
     WEFT_CONFIG_POSITIVE,
@@ -143,6 +152,10 @@ typedef struct weft_config {
         weft_config_init_kind init;
         weft_config_mixer mixer;
         weft_config_attention attention;
+        int64_t window, gap, stride, summary, block, window_blocks, global_blocks, random_blocks,
+            global_tokens, max_distance;
+        weft_weights_kind attention_weights;
+        double sigmoid_bias;
         weft_config_features feature_kind;
         weft_config_sharing linformer_share;
         int64_t features, redraw, lsh_rounds, lsh_chunk, linformer_k, linformer_length;

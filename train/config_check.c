@@ -153,6 +153,11 @@ static weft_status check_rope(const weft_config *config)
     return WEFT_OK;
 }
 
+static bool is_exact(weft_config_attention is)
+{
+    return is == WEFT_CONFIG_FULL || is >= WEFT_CONFIG_WINDOW;
+}
+
 /* Keys of one kind of attention beside another kind. */
 static weft_status check_strays(const weft_config *config)
 {
@@ -167,13 +172,23 @@ static weft_status check_strays(const weft_config *config)
         KEY(features, "performer", is == WEFT_CONFIG_PERFORMER),
         KEY(feature_kind, "performer", is == WEFT_CONFIG_PERFORMER),
         KEY(redraw, "performer, lsh, probsparse or probsparse_causal",
-            is != WEFT_CONFIG_FULL && is != WEFT_CONFIG_LINEAR_ATTENTION &&
-                is != WEFT_CONFIG_LINFORMER),
+            !is_exact(is) && is != WEFT_CONFIG_LINEAR_ATTENTION && is != WEFT_CONFIG_LINFORMER),
         KEY(lsh_rounds, "lsh", is == WEFT_CONFIG_LSH),
         KEY(lsh_chunk, "lsh", is == WEFT_CONFIG_LSH),
         KEY(linformer_k, "linformer", is == WEFT_CONFIG_LINFORMER),
         KEY(linformer_length, "linformer", is == WEFT_CONFIG_LINFORMER),
         KEY(linformer_share, "linformer", is == WEFT_CONFIG_LINFORMER),
+        KEY(window, "window, dilated or longformer",
+            is == WEFT_CONFIG_WINDOW || is == WEFT_CONFIG_DILATED || is == WEFT_CONFIG_LONGFORMER),
+        KEY(gap, "dilated", is == WEFT_CONFIG_DILATED),
+        KEY(stride, "strided or fixed", is == WEFT_CONFIG_STRIDED || is == WEFT_CONFIG_FIXED),
+        KEY(summary, "fixed", is == WEFT_CONFIG_FIXED),
+        KEY(block, "bigbird", is == WEFT_CONFIG_BIGBIRD),
+        KEY(window_blocks, "bigbird", is == WEFT_CONFIG_BIGBIRD),
+        KEY(global_blocks, "bigbird", is == WEFT_CONFIG_BIGBIRD),
+        KEY(random_blocks, "bigbird", is == WEFT_CONFIG_BIGBIRD),
+        KEY(global_tokens, "window, dilated, strided, fixed or longformer",
+            is >= WEFT_CONFIG_WINDOW && is != WEFT_CONFIG_BIGBIRD),
         KEY(probsparse_factor, "probsparse or probsparse_causal",
             is == WEFT_CONFIG_PROBSPARSE || is == WEFT_CONFIG_PROBSPARSE_CAUSAL),
 #undef KEY
@@ -185,10 +200,59 @@ static weft_status check_strays(const weft_config *config)
     return WEFT_OK;
 }
 
+/* Patterns, biases and weights of exact attention. */
+static weft_status check_exact(const weft_config *config)
+{
+    const weft_config_attention is = config->model.attention;
+    const weft_config_position position = config->model.position;
+    const bool relative =
+        position == WEFT_CONFIG_ALIBI || position == WEFT_CONFIG_T5 || position == WEFT_CONFIG_SHAW;
+    const bool exact = is_exact(is) && config->model.mixer == WEFT_CONFIG_ATTENTION;
+    if (relative && !exact)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.position = %s is added to the scores of exact attention: it needs "
+                          "model.attention = full or a pattern",
+                          position == WEFT_CONFIG_ALIBI ? "alibi"
+                          : position == WEFT_CONFIG_T5  ? "t5"
+                                                        : "shaw");
+    if (config->model.attention_weights == WEFT_SIGMOID && !exact)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.attention_weights = sigmoid needs exact attention: "
+                          "model.attention = full or a pattern");
+    if (config->model.sigmoid_bias != 0 && config->model.attention_weights != WEFT_SIGMOID)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.sigmoid_bias = %g needs model.attention_weights = sigmoid",
+                          config->model.sigmoid_bias);
+    if (config->model.max_distance != 0 && position != WEFT_CONFIG_T5 &&
+        position != WEFT_CONFIG_SHAW)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.max_distance = %lld needs model.position = t5 or shaw",
+                          (long long)config->model.max_distance);
+    if (is == WEFT_CONFIG_LONGFORMER && config->model.kind == WEFT_CONFIG_DECODER_ONLY)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.attention = longformer has global tokens that see the whole text, "
+                          "so it needs an encoder: for model.kind = decoder-only take window");
+    if (is == WEFT_CONFIG_LONGFORMER && config->model.global_tokens == 0)
+        return weft_error(WEFT_ERR_INPUT, "model.attention = longformer needs model.global_tokens "
+                                          "of at least 1");
+    if (is == WEFT_CONFIG_FIXED && config->model.summary > config->model.stride)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.summary = %lld is more than the block of model.stride = %lld has",
+                          (long long)config->model.summary, (long long)config->model.stride);
+    if (config->model.window_blocks % 2 == 0)
+        return weft_error(
+            WEFT_ERR_INPUT,
+            "model.window_blocks = %lld must be odd: a block and as many on each side",
+            (long long)config->model.window_blocks);
+    return WEFT_OK;
+}
+
 static weft_status check_approximation(const weft_config *config)
 {
-    static const char *const names[] = { "full",      "linear",     "performer",        "lsh",
-                                         "linformer", "probsparse", "probsparse_causal" };
+    static const char *const names[] = {
+        "full",   "linear",  "performer", "lsh",   "linformer",  "probsparse", "probsparse_causal",
+        "window", "dilated", "strided",   "fixed", "longformer", "bigbird"
+    };
     const weft_config_attention is = config->model.attention;
     const bool grouped = config->model.kv_heads > 0 && config->model.kv_heads < config->model.heads;
     const weft_status status = check_strays(config);
@@ -196,6 +260,7 @@ static weft_status check_approximation(const weft_config *config)
     if (config->model.mixer != WEFT_CONFIG_ATTENTION)
         return weft_error(WEFT_ERR_INPUT, "model.attention = %s needs model.mixer = attention",
                           names[is]);
+    if (is_exact(is)) return WEFT_OK;
     if (is == WEFT_CONFIG_LINFORMER && config->model.kind == WEFT_CONFIG_DECODER_ONLY)
         return weft_error(WEFT_ERR_INPUT,
                           "model.attention = linformer mixes all positions of a text, so it cannot "
@@ -278,7 +343,8 @@ weft_status weft_config_check_model(const weft_config *config)
             "model.norm = deep draws values apart from queries and keys: model.init = "
             "xavier_stacked cannot be");
     const weft_status status = check_rope(config);
-    return status == WEFT_OK ? check_approximation(config) : status;
+    const weft_status exact = status == WEFT_OK ? check_exact(config) : status;
+    return exact == WEFT_OK ? check_approximation(config) : exact;
 }
 
 static weft_status check_training(const weft_config *config)

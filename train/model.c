@@ -30,6 +30,7 @@ static weft_approximation approximation_of(const weft_config *config)
         [WEFT_CONFIG_LINFORMER] = WEFT_BY_PROJECTION,
         [WEFT_CONFIG_PROBSPARSE] = WEFT_BY_CHOICE,
         [WEFT_CONFIG_PROBSPARSE_CAUSAL] = WEFT_BY_CAUSAL_CHOICE,
+        [WEFT_CONFIG_BIGBIRD] = WEFT_EXACT, /* and those between */
     };
     static const weft_projection_sharing sharing[] = {
         [WEFT_CONFIG_HEADWISE] = WEFT_SHARE_HEADWISE,
@@ -51,6 +52,41 @@ static weft_approximation approximation_of(const weft_config *config)
     };
 }
 
+static weft_exact_config exact_of(const weft_config *config)
+{
+    static const weft_pattern_kind kinds[] = {
+        [WEFT_CONFIG_FULL] = WEFT_PATTERN_FULL,
+        [WEFT_CONFIG_WINDOW] = WEFT_PATTERN_WINDOW,
+        [WEFT_CONFIG_DILATED] = WEFT_PATTERN_DILATED,
+        [WEFT_CONFIG_STRIDED] = WEFT_PATTERN_STRIDED,
+        [WEFT_CONFIG_FIXED] = WEFT_PATTERN_FIXED,
+        [WEFT_CONFIG_LONGFORMER] = WEFT_PATTERN_WINDOW,
+        [WEFT_CONFIG_BIGBIRD] = WEFT_PATTERN_BIGBIRD,
+    };
+    const weft_config_position position = config->model.position;
+    weft_exact_config exact = { .pattern = { .kind = kinds[config->model.attention],
+                                             .window = config->model.window,
+                                             .gap = config->model.gap,
+                                             .stride = config->model.stride,
+                                             .summary = config->model.summary,
+                                             .block = config->model.block,
+                                             .window_blocks = config->model.window_blocks,
+                                             .global_blocks = config->model.global_blocks,
+                                             .random_blocks = config->model.random_blocks,
+                                             .seed = (uint64_t)config->train.seed,
+                                             .n_global = config->model.global_tokens },
+                                .weights = config->model.attention_weights,
+                                .sigmoid_bias = config->model.sigmoid_bias,
+                                .has_sigmoid_bias = config->model.sigmoid_bias != 0,
+                                .reach = config->model.max_distance };
+    exact.global_projections = config->model.attention == WEFT_CONFIG_LONGFORMER;
+    if (position == WEFT_CONFIG_ALIBI) exact.relative = WEFT_RELATIVE_ALIBI;
+    if (position == WEFT_CONFIG_T5) exact.relative = WEFT_RELATIVE_T5;
+    if (position == WEFT_CONFIG_SHAW) exact.relative = WEFT_RELATIVE_SHAW;
+    if (exact.reach == 0) exact.reach = position == WEFT_CONFIG_T5 ? 128 : 16;
+    return exact;
+}
+
 weft_transformer_config weft_model_shape(const weft_config *config, int64_t source_V,
                                          int64_t target_V)
 {
@@ -62,6 +98,9 @@ weft_transformer_config weft_model_shape(const weft_config *config, int64_t sour
         [WEFT_CONFIG_SINUSOIDAL_HALF] = WEFT_POSITION_SINUSOIDAL_HALF,
         [WEFT_CONFIG_LEARNED] = WEFT_POSITION_LEARNED,
         [WEFT_CONFIG_ROPE] = WEFT_POSITION_ROTARY,
+        [WEFT_CONFIG_ALIBI] = WEFT_POSITION_NONE, /* attention has them */
+        [WEFT_CONFIG_T5] = WEFT_POSITION_NONE,
+        [WEFT_CONFIG_SHAW] = WEFT_POSITION_NONE,
         [WEFT_CONFIG_NO_POSITION] = WEFT_POSITION_NONE
     };
     static const weft_norm_place places[] = { [WEFT_CONFIG_POST_NORM] = WEFT_POST_NORM,
@@ -103,6 +142,7 @@ weft_transformer_config weft_model_shape(const weft_config *config, int64_t sour
         .init_stacked = config->model.init == WEFT_CONFIG_XAVIER_STACKED,
         .rotary_halves = config->model.rope_layout == WEFT_CONFIG_HALF,
         .approximation = approximation_of(config),
+        .exact = exact_of(config),
     };
     return (weft_transformer_config){
         .decoder_only = config->model.kind == WEFT_CONFIG_DECODER_ONLY,

@@ -1,0 +1,175 @@
+/* exact.c - the forms of exact attention that a layer may have: which keys self-attention sees, what is
+ * added to its scores for the distance, and softmax or sigmoid weights.
+ *
+ * Sources: ALiBi Press et al. 2022; buckets of distances Raffel et al. 2020, section 2.1, one table for all
+ * layers of a stack; relative keys Shaw et al. 2018, equation 4 (their relative values are left out:
+ * the paper's table 3 finds no gain in them); global projections Beltagy et al. 2020, section 3.1. */
+#include "layers/layers_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { BUCKETS = 32, MAX_REACH = 65536 };
+
+static weft_status check_pattern(const weft_pattern_spec *p)
+{
+    const bool windowed = p->kind == WEFT_PATTERN_WINDOW || p->kind == WEFT_PATTERN_DILATED;
+    const bool strided = p->kind == WEFT_PATTERN_STRIDED || p->kind == WEFT_PATTERN_FIXED;
+    if (windowed && p->window < 1)
+        return weft_error(WEFT_ERR_RANGE, "transformer: a window of %lld tokens",
+                          (long long)p->window);
+    if (p->kind == WEFT_PATTERN_DILATED && p->gap < 1)
+        return weft_error(WEFT_ERR_RANGE, "transformer: a window in steps of %lld",
+                          (long long)p->gap);
+    if (strided && p->stride < 1)
+        return weft_error(WEFT_ERR_RANGE, "transformer: a stride of %lld", (long long)p->stride);
+    if (p->kind == WEFT_PATTERN_FIXED && (p->summary < 1 || p->summary > p->stride))
+        return weft_error(WEFT_ERR_RANGE, "transformer: %lld summary tokens of a stride of %lld",
+                          (long long)p->summary, (long long)p->stride);
+    if (p->kind == WEFT_PATTERN_BIGBIRD && (p->block < 1 || p->window_blocks % 2 != 1))
+        return weft_error(
+            WEFT_ERR_RANGE,
+            "transformer: a window of %lld blocks of %lld tokens: their number is odd",
+            (long long)p->window_blocks, (long long)p->block);
+    return WEFT_OK;
+}
+
+weft_status weft_exact_check(const weft_transformer_config *config)
+{
+    const weft_layer_config *layer = &config->layer;
+    const weft_exact_config *exact = &layer->exact;
+    const bool all = exact->pattern.kind == WEFT_PATTERN_FULL && exact->pattern.n_global == 0;
+    const bool plain = all && exact->relative == WEFT_RELATIVE_NONE &&
+                       exact->weights == WEFT_SOFTMAX && !exact->global_projections;
+    if (!plain && layer->approximation.kind != WEFT_EXACT)
+        return weft_error(WEFT_ERR_STATE,
+                          "transformer: patterns, relative positions and sigmoid weights belong to "
+                          "exact attention, not to an approximation of it");
+    if (!plain && layer->mixer != WEFT_MIX_ATTENTION)
+        return weft_error(WEFT_ERR_STATE,
+                          "transformer: a pattern of attention and a recurrent layer in its place");
+    if (exact->global_projections && config->decoder_only)
+        return weft_error(WEFT_ERR_STATE,
+                          "transformer: global tokens with projections of their own see the whole "
+                          "text, so they need an encoder");
+    if (exact->global_projections && exact->pattern.n_global < 1)
+        return weft_error(WEFT_ERR_RANGE,
+                          "transformer: projections of global tokens, and no global tokens");
+    if (exact->relative >= WEFT_RELATIVE_T5 && (exact->reach < 1 || exact->reach > MAX_REACH))
+        return weft_error(WEFT_ERR_RANGE,
+                          "transformer: relative positions up to a distance of %lld: 1 to %d",
+                          (long long)exact->reach, MAX_REACH);
+    return check_pattern(&exact->pattern);
+}
+
+weft_exact_config weft_exact_of_decoder(const weft_exact_config *exact)
+{
+    weft_exact_config own = *exact;
+    if (own.global_projections) own.pattern = (weft_pattern_spec){ 0 };
+    own.global_projections = false;
+    return own;
+}
+
+weft_exact_config weft_exact_of_memory(const weft_exact_config *exact)
+{
+    return (weft_exact_config){ .weights = exact->weights,
+                                .has_sigmoid_bias = exact->has_sigmoid_bias,
+                                .sigmoid_bias = exact->sigmoid_bias };
+}
+
+/* The projections of global tokens begin as those of all tokens. */
+static weft_status init_global(weft_attention_layer *layer, weft_params *params, const char *prefix)
+{
+    const weft_tensor weight = weft_params_value(params, layer->in_weight.index);
+    const weft_init zeros = { WEFT_INIT_ZEROS, 0, 0 };
+    weft_status status = weft_add_param(params, prefix, "in_proj_global_weight", weight.rank,
+                                        weight.dim, zeros, &layer->global_weight);
+    if (status == WEFT_OK)
+        status = weft_add_param(params, prefix, "in_proj_global_bias", WEFT_DIMS(weight.dim[0]),
+                                zeros, &layer->global_bias);
+    if (status == WEFT_OK && weight.real)
+        memcpy(weft_params_value(params, layer->global_weight.index).real, weight.real,
+               (size_t)weft_size(&weight) * sizeof *weight.real);
+    return status;
+}
+
+weft_status weft_exact_init(weft_attention_layer *layer, weft_params *params, const char *prefix,
+                            const weft_layer_config *config)
+{
+    const weft_exact_config *exact = &config->exact;
+    layer->exact = *exact;
+    if (exact->relative == WEFT_RELATIVE_T5 && !weft_param_is_none(exact->table)) {
+        layer->relative = exact->table;
+    } else if (exact->relative == WEFT_RELATIVE_T5) {
+        const weft_init init = { WEFT_INIT_NORMAL, 1 / sqrt((double)config->D), 0 };
+        const weft_status status =
+            weft_add_param(params, prefix, "relative_bias", WEFT_DIMS(config->heads, BUCKETS), init,
+                           &layer->relative);
+        if (status != WEFT_OK) return status;
+    } else if (exact->relative == WEFT_RELATIVE_SHAW) {
+        const int64_t K = config->D / config->heads;
+        const weft_status status = weft_add_param(
+            params, prefix, "relative_keys", WEFT_DIMS(2 * exact->reach + 1, K),
+            (weft_init){ WEFT_INIT_XAVIER_UNIFORM, config->init.scale, 0 }, &layer->relative);
+        if (status != WEFT_OK) return status;
+    }
+    return exact->global_projections ? init_global(layer, params, prefix) : WEFT_OK;
+}
+
+/* The bucket of a key `distance` after the query: near ones have one each, farther ones share in
+ * logarithmic steps up to `reach`; causal: of what is before the query alone. */
+static int32_t bucket(int64_t distance, int64_t reach, bool causal)
+{
+    const int64_t n = causal ? BUCKETS : BUCKETS / 2, exact = n / 2;
+    const int64_t after = !causal && distance > 0 ? n : 0;
+    int64_t d = distance < 0 ? -distance : causal ? 0 : distance;
+    if (d >= exact && reach > exact) {
+        const double share = log((double)d / (double)exact) / log((double)reach / (double)exact);
+        d = exact + (int64_t)(share * (double)(n - exact));
+    }
+    return (int32_t)(after + (d < n ? d : n - 1));
+}
+
+/* [H, 2 reach + 1]: the bias at each distance. */
+static weft_var biases_by_distance(const weft_attention_layer *layer, weft_tape *tape, bool causal)
+{
+    const int64_t reach = layer->exact.reach, C = 2 * reach + 1, H = layer->heads;
+    int32_t *index = weft_alloc((size_t)(H * C), sizeof *index);
+    if (!index) {
+        weft_tape_fail(tape, WEFT_ERR_MEMORY, "%s", weft_message());
+        return WEFT_NIL;
+    }
+    for (int64_t k = 0; k < H * C; k++) index[k] = bucket(k % C - reach, reach, causal);
+    const weft_var at = weft_constant_int(tape, WEFT_DIMS(H, C), index);
+    weft_free(index);
+    return weft_gather(tape, weft_use(tape, layer->relative), 1, at);
+}
+
+/* [H, N, 2 reach + 1]: each query's products with the keys of the distances, as scores. */
+static weft_var scores_by_distance(const weft_attention_layer *layer, weft_tape *tape, weft_var q)
+{
+    const int64_t H = layer->heads, K = layer->D / H, C = 2 * layer->exact.reach + 1;
+    if (weft_is_nil(q)) return WEFT_NIL;
+    const int64_t N = weft_shape(tape, q).dim[0];
+    const weft_var heads = weft_reshape(tape, q, WEFT_DIMS(N * H, K));
+    const weft_var s = weft_matmul_t(tape, heads, false, weft_use(tape, layer->relative), true);
+    const weft_var scaled = weft_scale(tape, s, 1 / sqrt((double)K));
+    return weft_permute(tape, weft_reshape(tape, scaled, WEFT_DIMS(N, H, C)), 3,
+                        (int[]){ 1, 0, 2 });
+}
+
+weft_var weft_exact_apply(const weft_attention_layer *layer, weft_tape *tape, weft_var q,
+                          weft_var k, weft_var v, weft_attention_spec spec, bool global)
+{
+    const weft_exact_config *exact = &layer->exact;
+    spec.pattern = exact->pattern;
+    if (exact->global_projections) spec.pattern.rows = global ? WEFT_ROWS_GLOBAL : WEFT_ROWS_LOCAL;
+    spec.weights = exact->weights;
+    spec.has_sigmoid_bias = exact->has_sigmoid_bias;
+    spec.sigmoid_bias = exact->sigmoid_bias;
+    spec.alibi = exact->relative == WEFT_RELATIVE_ALIBI;
+    if (exact->relative == WEFT_RELATIVE_T5)
+        spec.relative = biases_by_distance(layer, tape, spec.causal);
+    if (exact->relative == WEFT_RELATIVE_SHAW) spec.relative = scores_by_distance(layer, tape, q);
+    return weft_attention(tape, q, k, v, &spec);
+}
