@@ -580,7 +580,7 @@ START_TEST(an_environment_that_is_wrong)
     ck_assert_int_eq(setenv("BLIS_ARCH_TYPE", values[_i], 1), 0);
     const bool blis = weft_gemm_init(NULL) != WEFT_OK;
     if (!blis) { /* built without BLIS: nobody reads the variable */
-        ck_assert_str_eq(weft_gemm_kernel(), "reference");
+        ck_assert_ptr_null(strstr(weft_gemm_describe(), "BLIS_ARCH_TYPE"));
         return;
     }
     ck_assert_ptr_nonnull(strstr(weft_message(), "BLIS_ARCH_TYPE"));

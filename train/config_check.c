@@ -5,7 +5,8 @@
 /* Keys of a task alone. */
 static weft_status check_task(const weft_config *config)
 {
-    const bool vocab = config->data.vocab != WEFT_CONFIG_WORD;
+    const bool vocab =
+        config->data.vocab == WEFT_CONFIG_CHAR; /* pieces of its words are possible */
     if (config->data.task[0] != '\0' && (vocab || config->data.tokenise != WEFT_CONFIG_SPACE))
         return weft_error(WEFT_ERR_INPUT,
                           "data.%s is set beside data.task = %s, which says itself what its tokens "

@@ -57,7 +57,7 @@ refused("d_model" ${data} --set model.d_model=99999999999999999999)
 refused("phrases" --task phrase)
 refused("add.*asked for 10[0-9]* distinct" --task add --set optim.warmup=0 --set data.train_size=10
         --set data.valid_size=1000000)
-refused("vocab.*beside data.task = copy" --task copy --set data.vocab=bpe)
+refused("vocab.*beside data.task = copy" --task copy --set data.vocab=char)
 refused("beam = 0" ${data} --set train.beam=0)
 bytes(uneven.tsv "a\\tc d e f\\nb a c d\\td\\n") # two columns in the wrong order here and there
 refused("no sentence is left: .*2 differ in length by more than max_ratio" --config empty.ini

@@ -222,7 +222,7 @@ expect(CODE 2 ERR_HAS "^weft train: file/x?[^\n]*\n$" ARGS ${tiny} --out file/x)
 
 # A learning rate that is far too high: where it went wrong, and the checkpoint from before.
 expect(CODE 1 ARGS ${tiny} --out nan --set optim.kind=sgd --set optim.lr=1e6
-       ERR_HAS "\nnan/checkpoint.h5 holds the last good state\nweft train: update [0-9]+: [a-z]+[^\n]* inf [^\n]*\n$")
+       ERR_HAS "\nnan/checkpoint.h5 holds the last good state\nweft train: update [0-9]+: [a-z]+[^\n]* -?inf [^\n]*\n$")
 expect(CODE 1 ARGS train --resume nan --threads 1 ERR_HAS "weft train: update [0-9]+: [^\n]*\n$")
 
 # ---- two runs in one folder: the second one is refused, whether the first is new or resumed
