@@ -149,7 +149,7 @@ static weft_var sample_biased(weft_tape *t, int i, weft_weights_kind weights)
     case 2: spec.relative = weft_sample_normal(t, WEFT_DIMS(3, N, 5)); break;
     case 3: spec.alibi = true; break;
     case 4:
-        mask = weft_alloc((size_t)(N * C), sizeof *mask);
+        mask = weft_alloc((size_t)N * (size_t)C, sizeof *mask);
         if (!mask) return WEFT_NIL;
         for (int64_t k = 0; k < N * C; k++) mask[k] = k % 3 != 0 && k / C != 4;
         spec.mask = weft_constant_int(t, WEFT_DIMS(N, C), mask);
@@ -181,7 +181,7 @@ static weft_var sample_sigmoid(weft_tape *t, int i)
 }
 
 /* Samples of one family follow those of another. */
-enum { PLAIN = 13, PATTERNS = 60, LISTED = 4, BIASED = 12, SIGMOIDS = 4 };
+enum { ALL_BIASES = 10, PLAIN = 13, PATTERNS = 60, LISTED = 4, BIASED = 12, SIGMOIDS = 4 };
 
 static weft_var sample_further(weft_tape *t, int i)
 {
@@ -204,7 +204,9 @@ static weft_var sample_further(weft_tape *t, int i)
 weft_var weft_attention_sample(weft_tape *t, int i)
 {
     weft_var x;
-    switch (i) {
+    if (i == 0)
+        return sample_biased(t, ALL_BIASES, WEFT_SOFTMAX); /* every input, for planted faults */
+    switch (i - 1) {
     case 0: return self(t, 5, 3, &(weft_attention_spec){ .heads = 2 });
     case 1: return self(t, 6, 4, &(weft_attention_spec){ .heads = 2, .causal = true });
     case 2:
@@ -227,11 +229,14 @@ weft_var weft_attention_sample(weft_tape *t, int i)
                               weft_sample_uniform(t, -20, 20, WEFT_DIMS(4, 3)),
                               weft_sample_normal(t, WEFT_DIMS(4, 2)),
                               &(weft_attention_spec){ .heads = 1, .scale = 0.05 });
-    case 11: /* one key: its weight is 1, whatever the score */
+    case 11: /* one key: its weight is 1, whatever the score; one value, so that no rounding
+                hides in dP - rowsum(dO O) */
         weft_sample_zero_gradient(t);
-        return self(t, 1, 1, &(weft_attention_spec){ .heads = 1 });
+        return weft_attention(
+            t, weft_sample_normal(t, WEFT_DIMS(1, 2)), weft_sample_normal(t, WEFT_DIMS(1, 2)),
+            weft_sample_normal(t, WEFT_DIMS(1, 1)), &(weft_attention_spec){ .heads = 1 });
     case 12: return sample_long(t, true, 0, 0);
-    default: return sample_further(t, i - PLAIN);
+    default: return sample_further(t, i - 1 - PLAIN);
     }
 }
 
