@@ -311,10 +311,12 @@ weft_var weft_attention_misuse(weft_tape *t, int i)
     case 32: spec.pattern.global = weft_sample_int(t, 0, 2, WEFT_DIMS(5)); break;
     case 33: spec.pattern.kind = (weft_pattern_kind)99; break;
     case 34: spec.pattern.n_global = 1; return weft_attention(t, x, y, y, &spec);
+    case 35:
+    case 36:
+    case 37:
+    case 38: spec.pattern = listed(t, i - 35); break;
     case 39: spec.pattern.rows = (weft_pattern_rows)3; break;
-    default:
-        if (i > 39) return WEFT_NIL;
-        spec.pattern = listed(t, i - 35);
+    default: return WEFT_NIL;
     }
     return weft_attention(t, x, x, x, &spec);
 }

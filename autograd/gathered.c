@@ -20,7 +20,7 @@ bool weft_gathered_work(int64_t K, int64_t Kv, int64_t *n)
 weft_gathered weft_gathered_of(int64_t K, int64_t Kv, weft_real scale, weft_real *work)
 {
     const int64_t k = TILE * K, v = TILE * Kv, square = TILE * TILE;
-    weft_gathered g = { .K = K, .Kv = Kv, .scale = scale, .sum = (double *)work };
+    weft_gathered g = { .K = K, .Kv = Kv, .scale = scale, .sum = (double *)(void *)work };
     work += 2 * TILE;
     g.max = work;
     g.inverse = g.max + TILE;

@@ -13,16 +13,20 @@
 #include <string.h>
 #include <weft/weft.h>
 
-static void expect_ok(weft_status status)
+static void fail(void)
 {
-    if (status == WEFT_OK) return;
     fprintf(stderr, "limits: %s\n", weft_message());
     exit(EXIT_FAILURE);
 }
 
+static void expect_ok(weft_status status)
+{
+    if (status != WEFT_OK) fail();
+}
+
 static void *expect_made(void *object)
 {
-    if (!object) expect_ok(WEFT_ERR_MEMORY);
+    if (!object) fail();
     return object;
 }
 

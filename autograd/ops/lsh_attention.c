@@ -310,10 +310,10 @@ static void begin_gradients(const lsh_head *h, bool add_qk, bool add_v)
 static void take_room(lsh_head *h, char *work)
 {
     const int64_t n = h->n, R = h->a->rounds;
-    h->sum = (double *)work;
-    h->max = (weft_real *)(h->sum + n);
+    h->sum = (double *)(void *)work;
+    h->max = (weft_real *)(void *)(h->sum + n);
     h->inverse_norm = h->max + n;
-    h->bucket = (int32_t *)(h->inverse_norm + n);
+    h->bucket = (int32_t *)(void *)(h->inverse_norm + n);
     h->chunk = h->bucket + R * n;
     h->order = h->chunk + R * n;
     h->room = h->order + n;
@@ -366,7 +366,7 @@ static void sweep(const weft_call *c, bool is_backward)
 #pragma omp parallel for schedule(static, 1) num_threads(team)
     for (int64_t i = 0; i < n; i++) {
         char *work = (char *)c->scratch + (size_t)omp_get_thread_num() * each;
-        weft_gathered g = weft_gathered_of(K, Kv, scale, (weft_real *)work);
+        weft_gathered g = weft_gathered_of(K, Kv, scale, (weft_real *)(void *)work);
         lsh_head h = head_of(c, i / H, i % H, is_backward);
         take_room(&h, work + (size_t)tiles * sizeof(weft_real));
         if (is_backward) {

@@ -287,10 +287,10 @@ static void sweep(const weft_call *c, bool is_backward)
 #pragma omp parallel for schedule(static, 1) num_threads(team)
     for (int64_t i = 0; i < n; i++) {
         char *work = (char *)c->scratch + (size_t)omp_get_thread_num() * each;
-        weft_gathered g = weft_gathered_of(K, Kv, scale, (weft_real *)work);
+        weft_gathered g = weft_gathered_of(K, Kv, scale, (weft_real *)(void *)work);
         sparse_head h = head_of(c, i / H, i % H, is_backward);
-        h.sum = (double *)(work + (size_t)tiles * sizeof(weft_real));
-        h.chosen = (int32_t *)(h.sum + Kv);
+        h.sum = (double *)(void *)(work + (size_t)tiles * sizeof(weft_real));
+        h.chosen = (int32_t *)(void *)(h.sum + Kv);
         treat(&h, is_backward, &g);
     }
 }
