@@ -41,7 +41,8 @@ const char *weft_fault_name(weft_fault fault) { return fault_names[fault]; }
 static double largest(int64_t n, const weft_real *g)
 {
     double most = 0;
-    for (int64_t k = 0; k < n; k++) most = fmax(most, fabs((double)g[k]));
+    for (int64_t k = 0; k < n; k++)
+        if (fabs((double)g[k]) > most) most = fabs((double)g[k]);
     return most;
 }
 
