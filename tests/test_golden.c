@@ -1,111 +1,10 @@
 /* test_golden.c - weft against PyTorch: layers, whole models and training steps, from the values of
  * tests/golden/pytorch.h5 (golden/README.md describes the file). In double to 1e-10. */
-#include "check_main.h"
+#include "golden_file.h"
 
-#include "data/data.h"
-#include "layers/layers.h"
 #include "optim/optim.h"
 
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
-
-static weft_store *store;
-
-/* Outputs and gradients: in double to 1e-10, in float to what its digits allow. */
-static const double close_enough = sizeof(weft_real) == sizeof(double) ? 1e-10 : 2e-5;
-
-static void open_store(void)
-{
-    ck_assert_msg(weft_store_open(WEFT_SOURCE_DIR "/tests/golden/pytorch.h5", WEFT_STORE_UNHASHED,
-                                  &store) == WEFT_OK,
-                  "%s", weft_message());
-}
-
-static void close_store(void) { weft_store_free(store); }
-
-static const weft_store_entry *find(const char *group, const char *name)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", group, name);
-    const weft_store_entry *entry = weft_store_find(store, path);
-    ck_assert_msg(entry != NULL, "the golden file has no %s", path);
-    return entry;
-}
-
-/* New memory with the values of GROUP/NAME. */
-static void *read_new(const char *group, const char *name, weft_store_type type)
-{
-    void *values;
-    ck_assert_msg(weft_store_read_new(store, find(group, name)->name, type, NULL, &values) ==
-                      WEFT_OK,
-                  "%s", weft_message());
-    return values;
-}
-
-static weft_var leaf(weft_tape *tape, const char *group, const char *name)
-{
-    const weft_store_entry *e = find(group, name);
-    weft_real *values = read_new(group, name, WEFT_STORE_REAL);
-    const weft_var x = weft_leaf(tape, e->rank, e->dim, values);
-    weft_free(values);
-    return x;
-}
-
-static weft_packed packed_by(weft_tape *tape, const char *group, const char *name, int64_t N)
-{
-    const weft_store_entry *e = find(group, name);
-    int32_t *values = read_new(group, name, WEFT_STORE_I32);
-    const weft_var offsets = weft_constant_int(tape, 1, e->dim, values);
-    weft_free(values);
-    return (weft_packed){ .B = e->dim[0] - 1, .N = N, .offsets = offsets };
-}
-
-/* Largest |x - golden| / max(1, largest |golden|). */
-static double difference(const weft_real *x, const char *group, const char *name)
-{
-    const weft_store_entry *e = find(group, name);
-    double *want = read_new(group, name, WEFT_STORE_F64), worst = 0, size = 1;
-    for (int64_t k = 0; k < e->size; k++) size = fmax(size, fabs(want[k]));
-    for (int64_t k = 0; k < e->size; k++) {
-        const double d = fabs((double)x[k] - want[k]) / size;
-        if (!(d <= worst)) worst = d; /* NaN counts */
-    }
-    weft_free(want);
-    return worst;
-}
-
-static void expect(const weft_real *x, const char *group, const char *name, double tolerance)
-{
-    const double d = difference(x, group, name);
-    ck_assert_msg(d <= tolerance, "%s/%s differs by %g", group, name, d);
-}
-
-/* Every parameter from GROUP/NAME, one for one. */
-static void load_params(weft_params *params, const char *group)
-{
-    int n = 0;
-    char prefix[256];
-    snprintf(prefix, sizeof prefix, "%s/", group);
-    for (int i = 0; i < weft_store_count(store); i++)
-        n += strncmp(weft_store_at(store, i)->name, prefix, strlen(prefix)) == 0;
-    ck_assert_int_eq(n, weft_params_count(params));
-    for (int i = 0; i < weft_params_count(params); i++) {
-        const weft_tensor x = weft_params_value(params, i);
-        char path[512];
-        snprintf(path, sizeof path, "%s/%s", group, weft_params_name(params, i));
-        ck_assert_msg(weft_store_read(store, path, WEFT_STORE_REAL, x.rank, x.dim, x.real) ==
-                          WEFT_OK,
-                      "%s", weft_message());
-    }
-    weft_params_changed(params);
-}
-
-static void expect_gradients(const weft_params *params, const char *group, double tolerance)
-{
-    for (int i = 0; i < weft_params_count(params); i++)
-        expect(weft_params_gradient(params, i).real, group, weft_params_name(params, i), tolerance);
-}
+static void open_store(void) { open_golden("pytorch.h5"); }
 
 /* ---- layers ---------------------------------------------------------------------------------- */
 
@@ -155,10 +54,10 @@ static void check_layer(bool decoder, int i)
     weft_free(dy);
 
     snprintf(sub, sizeof sub, "%s/output", group);
-    expect(weft_value(tape, y).real, sub, "y", close_enough);
+    expect(weft_value(tape, y), sub, "y", close_enough);
     snprintf(sub, sizeof sub, "%s/dinput", group);
-    expect(weft_gradient(tape, x).real, sub, "x", close_enough);
-    if (decoder) expect(weft_gradient(tape, memory).real, sub, "memory", close_enough);
+    expect(weft_gradient(tape, x), sub, "x", close_enough);
+    if (decoder) expect(weft_gradient(tape, memory), sub, "memory", close_enough);
     snprintf(sub, sizeof sub, "%s/dparam", group);
     expect_gradients(params, sub, close_enough);
     weft_tape_free(tape);
@@ -279,13 +178,13 @@ START_TEST(model_equals_pytorch)
     const weft_var logits = weft_transformer_logits(&model, tape, y);
     ck_assert_msg(weft_tape_status(tape) == WEFT_OK, "%s", weft_tape_message(tape));
     snprintf(sub, sizeof sub, "%s/output", m->name);
-    expect(weft_value(tape, logits).real, sub, "logits", close_enough);
+    expect(weft_value(tape, logits), sub, "logits", close_enough);
 
     weft_tape_reset(tape);
     const weft_var sum = weft_transformer_loss(&model, tape, &batch, NULL);
     const weft_var loss = weft_scale(tape, sum, 1 / (double)batch.target.N);
     ck_assert_msg(weft_backward(tape, loss, NULL) == WEFT_OK, "%s", weft_message());
-    expect(weft_value(tape, loss).real, sub, "loss", close_enough);
+    expect(weft_value(tape, loss), sub, "loss", close_enough);
     snprintf(sub, sizeof sub, "%s/dparam", m->name);
     expect_gradients(params, sub, close_enough);
     free_batch(&batch);
@@ -331,8 +230,7 @@ static void train(const char *name, weft_optimiser_spec spec, int n_steps, doubl
     }
     for (int i = 0; i < weft_params_count(params) && sizeof(weft_real) == sizeof(double); i++)
         if (!strstr(weft_params_name(params, i), "in_proj_bias"))
-            expect(weft_params_value(params, i).real, final, weft_params_name(params, i),
-                   tolerance);
+            expect(weft_params_value(params, i), final, weft_params_name(params, i), tolerance);
     for (int b = 0; b < 3; b++) free_batch(&batches[b]);
     weft_free(rate);
     weft_free(want);
@@ -366,16 +264,16 @@ int main(void)
 {
     Suite *suite = suite_create("golden");
     TCase *layers = tcase_create("layers");
-    tcase_add_checked_fixture(layers, open_store, close_store);
+    tcase_add_checked_fixture(layers, open_store, close_golden);
     tcase_add_loop_test(layers, encoder_layer_equals_pytorch, 0, 4);
     tcase_add_loop_test(layers, decoder_layer_equals_pytorch, 0, 4);
     suite_add_tcase(suite, layers);
     TCase *models = tcase_create("models");
-    tcase_add_checked_fixture(models, open_store, close_store);
+    tcase_add_checked_fixture(models, open_store, close_golden);
     tcase_add_loop_test(models, model_equals_pytorch, 0, N_MODELS);
     suite_add_tcase(suite, models);
     TCase *training = tcase_create("training");
-    tcase_add_checked_fixture(training, open_store, close_store);
+    tcase_add_checked_fixture(training, open_store, close_golden);
     tcase_add_test(training, training_equals_pytorch);
     tcase_add_test(training, noam_schedule_equals_the_rates);
     suite_add_tcase(suite, training);

@@ -1,12 +1,6 @@
 /* test_recurrent.c - recurrent layers: equal to PyTorch, to themselves step by step, and to nothing
  * but their own sentence. */
-#include "check_main.h"
-
-#include "data/data.h"
-#include "layers/layers.h"
-
-#include <math.h>
-#include <string.h>
+#include "golden_file.h"
 
 enum { N_CELLS = 4, C = 6, D = 5, B = 4, N = 13 };
 static const int32_t offsets[B + 1] = { 0, 4, 4, 5, 13 }; /* the second sentence is empty */
@@ -65,86 +59,33 @@ static void run_batch(fixture *f, weft_real *y, weft_real *dx)
 
 /* ---- PyTorch ----------------------------------------------------------------------------------- */
 
-static weft_store *store;
-
-static void *read_new(const char *group, const char *name, weft_store_type type, int64_t dim[2])
-{
-    char path[256];
-    void *values;
-    snprintf(path, sizeof path, "%s/%s", group, name);
-    const weft_store_entry *e = weft_store_find(store, path);
-    ck_assert_msg(e != NULL, "the golden file has no %s", path);
-    for (int i = 0; i < 2; i++) dim[i] = i < e->rank ? e->dim[i] : 1;
-    ck_assert_msg(weft_store_read_new(store, path, type, NULL, &values) == WEFT_OK, "%s",
-                  weft_message());
-    return values;
-}
-
-static void expect(weft_tensor x, const char *group, const char *name)
-{
-    const double tolerance = sizeof(weft_real) == sizeof(double) ? 1e-10 : 2e-5;
-    int64_t dim[2];
-    double *want = read_new(group, name, WEFT_STORE_F64, dim);
-    const int64_t cols = weft_cols(&x);
-    ck_assert_int_eq(weft_size(&x), dim[0] * dim[1]);
-    for (int64_t k = 0; k < weft_size(&x); k++) {
-        const double got = (double)x.real[k / cols * x.ld + k % cols];
-        ck_assert_msg(fabs(got - want[k]) <= tolerance * fmax(1, fabs(want[k])),
-                      "%s/%s[%lld] is %g, not %g", group, name, (long long)k, got, want[k]);
-    }
-    weft_free(want);
-}
-
-static void each_param(weft_params *params, const char *group, bool gradients)
-{
-    for (int i = 0; i < weft_params_count(params); i++) {
-        char name[64];
-        int64_t dim[2];
-        snprintf(name, sizeof name, "%s/%s", gradients ? "dparam" : "param",
-                 weft_params_name(params, i));
-        if (gradients) {
-            expect(weft_params_gradient(params, i), group, name);
-            continue;
-        }
-        weft_real *values = read_new(group, name, WEFT_STORE_REAL, dim);
-        const weft_tensor p = weft_params_value(params, i);
-        ck_assert_int_eq(weft_size(&p), dim[0] * dim[1]);
-        memcpy(p.real, values, (size_t)weft_size(&p) * sizeof *values);
-        weft_free(values);
-    }
-    weft_params_changed(params);
-}
-
 START_TEST(layers_equal_pytorch)
 {
     static const char *const names[] = { "rnn", "lstm", "gru" };
     const char *group = names[_i];
-    int64_t shape[2], n_offsets[2];
-    ck_assert_msg(weft_store_open(WEFT_SOURCE_DIR "/tests/golden/recurrent.h5", WEFT_STORE_UNHASHED,
-                                  &store) == WEFT_OK,
-                  "%s", weft_message());
-    weft_real *values = read_new(group, "input/x", WEFT_STORE_REAL, shape);
-    int32_t *at = read_new(group, "input/offsets", WEFT_STORE_I32, n_offsets);
+    char param[32], dparam[32];
+    snprintf(param, sizeof param, "%s/param", group);
+    snprintf(dparam, sizeof dparam, "%s/dparam", group);
+    open_golden("recurrent.h5");
     weft_params *params = weft_params_new(1);
     weft_tape *tape = weft_tape_new(WEFT_RETAIN);
+    const weft_var x = leaf(tape, group, "input/x");
+    const weft_tensor shape = weft_shape(tape, x);
+    const weft_packed packed = packed_by(tape, group, "input/offsets", shape.dim[0]);
     weft_recurrent_layer layer;
-    ck_assert_int_eq(weft_recurrent_layer_init(&layer, params, "", shape[1], 5, cells[_i]),
+    ck_assert_int_eq(weft_recurrent_layer_init(&layer, params, "", shape.dim[1], 5, cells[_i]),
                      WEFT_OK);
-    each_param(params, group, false);
-    const weft_var x = weft_leaf(tape, 2, shape, values);
-    const weft_packed packed = pack(tape, n_offsets[0] - 1, at);
+    load_params(params, param);
     const weft_var y = weft_recurrent_layer_apply(&layer, tape, x, &packed);
-    expect(weft_value(tape, y), group, "output/y");
-    weft_real *dy = read_new(group, "doutput/y", WEFT_STORE_REAL, shape);
+    expect(weft_value(tape, y), group, "output/y", close_enough);
+    weft_real *dy = read_new(group, "doutput/y", WEFT_STORE_REAL);
     ck_assert_msg(weft_backward(tape, y, dy) == WEFT_OK, "%s", weft_message());
-    expect(weft_gradient(tape, x), group, "dinput/x");
-    each_param(params, group, true);
-    weft_free(values);
-    weft_free(at);
+    expect(weft_gradient(tape, x), group, "dinput/x", close_enough);
+    expect_gradients(params, dparam, close_enough);
     weft_free(dy);
     weft_tape_free(tape);
     weft_params_free(params);
-    weft_store_free(store);
+    close_golden();
 }
 END_TEST
 

@@ -71,7 +71,7 @@ class Case:
         group = self.group[part] if part in self.group else create_group(self.group, part)
         for name, tensor in tensors.items():
             array = tensor.detach().contiguous().numpy()
-            if array.dtype == "int64":
+            if array.dtype in ("int64", "bool"):
                 array = array.astype("int32")
             group.create_dataset(name, data=array, track_times=False)
 
