@@ -10,7 +10,10 @@
 
 #include "autograd/autograd.h"
 
-enum { WEFT_ATTENTION_TILE = 64, WEFT_ATTENTION_TILES = 4 };
+#ifndef WEFT_ATTENTION_TILE /* tests/test_attention_tiles.c has other sizes, too */
+#define WEFT_ATTENTION_TILE 64
+#endif
+enum { WEFT_ATTENTION_TILES = 4 };
 
 /* ---- who sees whom (attention_pattern.c) ---------------------------------------------------------- */
 

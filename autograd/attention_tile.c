@@ -14,14 +14,19 @@
 #include "autograd/rows_internal.h"
 #include "core/small_gemm.h"
 
-enum { TILE = WEFT_ATTENTION_TILE, TILES = WEFT_ATTENTION_TILES, PAD = SMALL_LANES };
+enum {
+    TILE = WEFT_ATTENTION_TILE,
+    TILES = WEFT_ATTENTION_TILES,
+    PAD = SMALL_LANES,
+    ROOM = (TILE + PAD - 1) / PAD * PAD /* rows or columns of a tile in the workspace */
+};
 
 typedef struct workspace {
     weft_real *kt, *vt;      /* keys [K, pad] and values [Kv, pad], transposed: TILES of each */
     weft_real *k, *q, *dout; /* backward: keys (TILES tiles), queries and dO as they are, but row
                                     after row: rows of a wide matrix share few sets of a cache */
     weft_real *weights, *dscore; /* [TILE, pad] each */
-    weft_real *keep;             /* [TILE] */
+    weft_real *keep;             /* [pad] */
     weft_real *row;              /* [TILES, TILE]: largest score so far, or rowsum(dO O) */
     double *sum;                 /* [TILES, TILE] */
     uint8_t *see;                /* [TILE] */
@@ -35,22 +40,22 @@ typedef struct tile {
 
 int64_t weft_attention_work(int64_t K, int64_t Kv)
 {
-    return TILE * (2 * TILES * K + TILES * Kv + K + Kv + 2 * TILE + 2 + 3 * TILES);
+    return ROOM * (2 * TILES * K + TILES * Kv + K + Kv + 2 * ROOM + 2 + 3 * TILES);
 }
 
 static workspace workspace_of(const weft_attention_head *h, weft_real *work)
 {
     workspace w = { .kt = work };
-    w.vt = w.kt + TILES * TILE * h->K;
-    w.k = w.vt + TILES * TILE * h->Kv;
-    w.q = w.k + TILES * TILE * h->K;
-    w.dout = w.q + TILE * h->K;
-    w.weights = w.dout + TILE * h->Kv;
-    w.dscore = w.weights + TILE * TILE;
-    w.keep = w.dscore + TILE * TILE;
-    w.row = w.keep + TILE;
-    w.sum = (double *)(void *)(w.row + TILES * TILE);
-    w.see = (uint8_t *)(w.sum + TILES * TILE);
+    w.vt = w.kt + TILES * ROOM * h->K;
+    w.k = w.vt + TILES * ROOM * h->Kv;
+    w.q = w.k + TILES * ROOM * h->K;
+    w.dout = w.q + ROOM * h->K;
+    w.weights = w.dout + ROOM * h->Kv;
+    w.dscore = w.weights + ROOM * ROOM;
+    w.keep = w.dscore + ROOM * ROOM;
+    w.row = w.keep + ROOM;
+    w.sum = (double *)(void *)(w.row + TILES * ROOM);
+    w.see = (uint8_t *)(w.sum + TILES * ROOM);
     return w;
 }
 
@@ -563,9 +568,9 @@ WEFT_INLINE void sentence_keys(const weft_attention_head *h, int64_t j0, const w
             const tile t = tile_of(h, from, j0 + j);
             if (t.seen == WEFT_SEES_NONE) continue;
             workspace own = *w;
-            own.kt += k * TILE * h->K;
-            own.vt += k * TILE * h->Kv;
-            own.k += k * TILE * h->K;
+            own.kt += k * ROOM * h->K;
+            own.vt += k * ROOM * h->Kv;
+            own.k += k * ROOM * h->K;
             if (!started[k]) take_keys(h, t.j0, t.n_j, &own);
             tile_gradient(h, &t, h->dots + from, true, &own);
             give_queries(h, &t, &own);
