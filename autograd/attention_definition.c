@@ -110,19 +110,11 @@ static weft_var plane_rows(const definition *d, const part_of *of, weft_var x)
     return weft_slice(d->t, plane, 0, of->at.q_row, of->at.q_row + of->at.n_q);
 }
 
-/* The entries of `relative` at the distances j - p. */
-static weft_var relative_scores(const definition *d, const part_of *of)
+/* The column of each distance j - p in a table of 2 reach + 1. */
+static weft_var distances(const definition *d, const part_of *of, int64_t reach)
 {
-    weft_tape *t = d->t;
-    const weft_var r = d->in[WEFT_ATTENTION_RELATIVE];
-    const weft_tensor shape = weft_shape(t, r);
-    const int64_t n_q = of->at.n_q, n_k = of->at.n_k, C = weft_cols(&shape), reach = C / 2;
-    weft_var table;
-    if (shape.rank == 3)
-        table = plane_rows(d, of, r);
-    else
-        table = weft_expand(t, weft_slice(t, r, 0, of->h, of->h + 1), WEFT_DIMS(n_q, C));
-    int32_t *index = allocate(t, n_q * n_k, sizeof *index);
+    const int64_t n_q = of->at.n_q, n_k = of->at.n_k;
+    int32_t *index = allocate(d->t, n_q * n_k, sizeof *index);
     if (!index) return WEFT_NIL;
     for (int64_t i = 0; i < n_q; i++)
         for (int64_t j = 0; j < n_k; j++) {
@@ -131,9 +123,35 @@ static weft_var relative_scores(const definition *d, const part_of *of)
             if (distance > reach) distance = reach;
             index[i * n_k + j] = (int32_t)(distance + reach);
         }
-    const weft_var at = weft_constant_int(t, WEFT_DIMS(n_q, n_k), index);
+    const weft_var at = weft_constant_int(d->t, WEFT_DIMS(n_q, n_k), index);
     weft_free(index);
-    return weft_gather(t, weft_contiguous(t, table), 1, at);
+    return at;
+}
+
+/* The entries of `relative` at the distances j - p. */
+static weft_var relative_scores(const definition *d, const part_of *of)
+{
+    weft_tape *t = d->t;
+    const weft_var r = d->in[WEFT_ATTENTION_RELATIVE];
+    const weft_tensor shape = weft_shape(t, r);
+    const int64_t C = weft_cols(&shape);
+    weft_var table;
+    if (shape.rank == 3)
+        table = plane_rows(d, of, r);
+    else
+        table = weft_expand(t, weft_slice(t, r, 0, of->h, of->h + 1), WEFT_DIMS(of->at.n_q, C));
+    return weft_gather(t, weft_contiguous(t, table), 1, distances(d, of, C / 2));
+}
+
+/* y + the weights of each distance, summed, times the value of that distance. */
+static weft_var add_relative_values(const definition *d, const part_of *of, weft_var weights,
+                                    weft_var y)
+{
+    const weft_var values = d->in[WEFT_ATTENTION_RELATIVE_VALUES];
+    if (weft_is_nil(values)) return y;
+    const int64_t C = weft_shape(d->t, values).dim[0];
+    const weft_var sums = weft_scatter_add(d->t, weights, 1, distances(d, of, C / 2), C);
+    return weft_add(d->t, y, weft_matmul(d->t, sums, values));
 }
 
 static weft_var add_biases(const definition *d, const part_of *of, weft_var scores)
@@ -175,7 +193,7 @@ static weft_var define_head(const definition *d, const part_of *of)
     const weft_var scores = weft_scale(t, weft_matmul_t(t, q, false, k, true), (double)s->scale);
     weft_var weights = define_weights(d, of, add_biases(d, of, scores));
     if (d->a->p > 0) weights = weft_mul(t, weights, dropout_factors(d, of));
-    return weft_matmul(t, weights, v);
+    return add_relative_values(d, of, weights, weft_matmul(t, weights, v));
 }
 
 static weft_var define_sentence(const definition *d, weft_attention_place at)

@@ -78,6 +78,7 @@ enum {
     WEFT_ATTENTION_Q_ROWS,
     WEFT_ATTENTION_BIAS,
     WEFT_ATTENTION_RELATIVE,
+    WEFT_ATTENTION_RELATIVE_VALUES,
     WEFT_ATTENTION_MASK,
     WEFT_ATTENTION_GLOBAL,
     WEFT_ATTENTION_BLOCK_BEGIN,
@@ -134,8 +135,10 @@ typedef struct weft_attention_head {
     const weft_real *bias;     /* [n_q, n_k]; NULL: none */
     const weft_real *relative; /* [2 reach + 1], ldrelative (0: one for all) apart; NULL: none */
     int64_t ldbias, ldrelative, reach;
-    weft_real slope; /* of ALiBi, 0: none */
-    weft_real *o;    /* [n_q, Kv]: written by the forward, read by the backward pass */
+    weft_real slope;                  /* of ALiBi, 0: none */
+    const weft_real *relative_values; /* [2 values_reach + 1, Kv], dense; NULL: none */
+    int64_t values_reach;
+    weft_real *o; /* [n_q, Kv]: written by the forward, read by the backward pass */
     int64_t ldo;
     weft_real
         *stats; /* [n_q, 2]: largest score, 1 / sum of exp(score - largest); NULL: not wanted */
@@ -152,6 +155,7 @@ typedef struct weft_attention_head {
     weft_real *dbias;     /* [n_q, bias_cols]; NULL: not wanted */
     weft_real *drelative; /* [n_q, 2 reach + 1]; NULL: not wanted, or it is one for all: */
     double *relative_sum; /* [2 reach + 1], added to */
+    double *values_sum;   /* [2 values_reach + 1, Kv], added to; NULL: not wanted */
     int64_t lddbias, lddrelative, bias_cols;
     bool add_bias, add_relative;
 } weft_attention_head;
@@ -167,7 +171,7 @@ void weft_attention_forward_tiles(const weft_attention_head *h, int64_t from, in
 /** All gradients of a sentence, of any length: each tile of scores is made once, where the two below
  *  make it twice, for more threads. The bits are the same. */
 void weft_attention_backward_sentence(const weft_attention_head *h, weft_real *work);
-/** dq and those of bias and relative for the tile of queries that begins at `from`. */
+/** dq and those of bias, relative and relative_values for the tile of queries that begins at `from`. */
 void weft_attention_backward_queries(const weft_attention_head *h, int64_t from, weft_real *work);
 /** dk and dv for the tile of keys that begins at `from`. */
 void weft_attention_backward_keys(const weft_attention_head *h, int64_t from, weft_real *work);

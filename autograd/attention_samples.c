@@ -137,7 +137,7 @@ static weft_var sample_at_end(weft_tape *t, weft_attention_spec spec)
                           weft_sample_normal(t, WEFT_DIMS(79, 3 * G)), &spec);
 }
 
-/* Bias, relative of either form, mask and slopes, for softmax and sigmoid. */
+/* Bias, relative of either form, mask, slopes and relative values, for softmax and sigmoid. */
 static weft_var sample_biased(weft_tape *t, int i, weft_weights_kind weights)
 {
     const int32_t long_n = i % 2 ? 133 : 11, N = 8 + long_n, C = long_n + 2;
@@ -155,12 +155,18 @@ static weft_var sample_biased(weft_tape *t, int i, weft_weights_kind weights)
         spec.mask = weft_constant_int(t, WEFT_DIMS(N, C), mask);
         weft_free(mask);
         break;
+    case 5: /* values of distances: near and far, the latter together */
+        spec.kv_heads = i % 2 ? 1 : 3;
+        spec.dropout = i % 2 ? 0 : 0.2;
+        spec.relative_values = weft_sample_normal(t, WEFT_DIMS(i % 2 ? 9 : 1, 3));
+        break;
     default: /* all at once, with dropout and one head of keys */
         spec.kv_heads = 1;
         spec.dropout = 0.3;
         spec.alibi = true;
         spec.bias = weft_sample_strided(t, WEFT_DIMS(3, N, C));
         spec.relative = weft_sample_strided(t, WEFT_DIMS(3, 9));
+        spec.relative_values = weft_sample_strided(t, WEFT_DIMS(7, 3));
         spec.pattern = (weft_pattern_spec){ .kind = WEFT_PATTERN_WINDOW, .window = 6 };
     }
     return packed(t, i % 2, spec);
@@ -181,7 +187,7 @@ static weft_var sample_sigmoid(weft_tape *t, int i)
 }
 
 /* Samples of one family follow those of another. */
-enum { ALL_BIASES = 10, PLAIN = 13, PATTERNS = 60, LISTED = 4, BIASED = 12, SIGMOIDS = 4 };
+enum { ALL_BIASES = 12, PLAIN = 13, PATTERNS = 60, LISTED = 4, BIASED = 14, SIGMOIDS = 4 };
 
 static weft_var sample_further(weft_tape *t, int i)
 {
@@ -197,6 +203,10 @@ static weft_var sample_further(weft_tape *t, int i)
             t, (weft_attention_spec){ .heads = 2,
                                       .alibi = true,
                                       .pattern = { .kind = WEFT_PATTERN_WINDOW, .window = 5 } });
+    case 2:
+        return sample_at_end(
+            t, (weft_attention_spec){ .heads = 2,
+                                      .relative_values = weft_sample_normal(t, WEFT_DIMS(5, 3)) });
     default: return WEFT_NIL;
     }
 }
@@ -316,6 +326,8 @@ weft_var weft_attention_misuse(weft_tape *t, int i)
     case 37:
     case 38: spec.pattern = listed(t, i - 35); break;
     case 39: spec.pattern.rows = (weft_pattern_rows)3; break;
+    case 40: spec.relative_values = weft_sample_normal(t, WEFT_DIMS(4, 2)); break;
+    case 41: spec.relative_values = weft_sample_normal(t, WEFT_DIMS(5, 3)); break;
     default: return WEFT_NIL;
     }
     return weft_attention(t, x, x, x, &spec);

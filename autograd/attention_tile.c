@@ -120,6 +120,13 @@ WEFT_INLINE int64_t distance_column(int64_t reach, int64_t distance)
     return least(most(distance, -reach), reach) + reach;
 }
 
+/* How many of n keys, the first at this distance, stand in its row of the table: far ones share one. */
+WEFT_INLINE int64_t same_distance(int64_t reach, int64_t distance, int64_t n)
+{
+    if (distance >= reach) return n;
+    return distance <= -reach ? least(n, 1 - reach - distance) : 1;
+}
+
 /* What is added to the scores of query i, row `i - i0` of the tile. */
 WEFT_INLINE void bias_row(const weft_attention_head *h, int64_t i, const tile *t, weft_real *s)
 {
@@ -164,7 +171,8 @@ WEFT_INLINE void score_row(const weft_attention_head *h, int64_t i, const tile *
 WEFT_INLINE bool is_plain(const weft_attention_head *h, const tile *t)
 {
     return t->seen == WEFT_SEES_ALL && t->n_j == t->pad && h->scale > 0 && !h->bias &&
-           h->slope == 0 && !h->relative && h->attr->p == 0 && h->attr->weights == WEFT_SOFTMAX;
+           h->slope == 0 && !h->relative && !h->relative_values && h->attr->p == 0 &&
+           h->attr->weights == WEFT_SOFTMAX;
 }
 
 WEFT_INLINE void sigmoid_row(const weft_attention_head *h, int64_t i, int64_t pad, weft_real *s)
@@ -322,6 +330,28 @@ WEFT_INLINE void any_weights(const weft_attention_head *h, const tile *t, bool f
     }
 }
 
+WEFT_INLINE double sum_row(int64_t n, const weft_real *x)
+{
+    double sum = 0;
+    for (int64_t j = 0; j < n; j++) sum += (double)x[j];
+    return sum;
+}
+
+/* o of query i += its weights in the tile, each times the value of its distance. */
+WEFT_INLINE void add_relative_values(const weft_attention_head *h, int64_t i, const tile *t,
+                                     const weft_real *weights)
+{
+    const int64_t d = t->j0 - (i + h->sight.first);
+    for (int64_t j = 0, n; j < t->n_j; j += n) {
+        n = same_distance(h->values_reach, d + j, t->n_j - j);
+        const weft_real weight = (weft_real)sum_row(n, weights + j);
+        if (weight != 0)
+            small_step(h->Kv, weight,
+                       h->relative_values + distance_column(h->values_reach, d + j) * h->Kv,
+                       h->o + i * h->ldo, false);
+    }
+}
+
 /* A tile's share of o, from the keys and values in w; max and sum are those of its rows so far. */
 WEFT_INLINE void forward_tile(const weft_attention_head *h, const tile *t, bool first,
                               weft_real *max, double *sum, const workspace *w)
@@ -334,6 +364,8 @@ WEFT_INLINE void forward_tile(const weft_attention_head *h, const tile *t, bool 
         any_weights(h, t, first, max, sum, w);
     weighted_product(t->seen, t->n_i, h->Kv, t->n_j, w->weights, t->pad, 1, h->v + t->j0 * h->ldv,
                      h->ldv, h->o + t->i0 * h->ldo, h->ldo, !first);
+    for (int64_t r = 0; r < t->n_i && h->relative_values; r++)
+        add_relative_values(h, t->i0 + r, t, w->weights + r * t->pad);
 }
 
 /* Divide by the sums; note them and the largest scores. */
@@ -453,11 +485,26 @@ WEFT_INLINE void plain_gradient_row(int64_t pad, const weft_real stats[2], weft_
     }
 }
 
+/* dP of query i += dO times the values of the distances. */
+WEFT_INLINE void add_value_products(const weft_attention_head *h, int64_t i, const tile *t,
+                                    const weft_real *dout, weft_real *dweights)
+{
+    const int64_t d = t->j0 - (i + h->sight.first);
+    for (int64_t j = 0, n; j < t->n_j; j += n) {
+        n = same_distance(h->values_reach, d + j, t->n_j - j);
+        const weft_real *value =
+            h->relative_values + distance_column(h->values_reach, d + j) * h->Kv;
+        const weft_real product = (weft_real)row_dot(h->Kv, dout, value);
+        for (int64_t k = j; k < j + n; k++) dweights[k] += product;
+    }
+}
+
 /* P R and dS of a row, without the scale. */
 WEFT_INLINE void gradient_row(const weft_attention_head *h, int64_t i, const tile *t, weft_real dot,
                               weft_real *s, weft_real *ds, const workspace *w)
 {
     score_row(h, i, t, w->see, s);
+    if (h->relative_values) add_value_products(h, i, t, w->dout + (i - t->i0) * h->Kv, ds);
     if (h->attr->p > 0) {
         draw_keep(h, i, t->j0, t->pad, w->keep);
         multiply_row(t->pad, w->keep, ds);
@@ -496,6 +543,18 @@ WEFT_INLINE void begin_biases(const weft_attention_head *h, int64_t from, int64_
         clear_rows(n, 2 * h->reach + 1, h->drelative + from * h->lddrelative, h->lddrelative);
 }
 
+/* The gradient of the value of each distance += the weights at that distance, times dO. */
+WEFT_INLINE void give_relative_values(const weft_attention_head *h, int64_t d, int64_t n_j,
+                                      const weft_real *weights, const weft_real *dout)
+{
+    for (int64_t j = 0, n; j < n_j; j += n) {
+        n = same_distance(h->values_reach, d + j, n_j - j);
+        const double weight = sum_row(n, weights + j);
+        double *to = h->values_sum + distance_column(h->values_reach, d + j) * h->Kv;
+        for (int64_t c = 0; c < h->Kv && weight != 0; c++) to[c] += weight * (double)dout[c];
+    }
+}
+
 /* dbias += dS, drelative of each distance += the dS at that distance. */
 WEFT_INLINE void give_biases(const weft_attention_head *h, const tile *t, const workspace *w)
 {
@@ -507,6 +566,8 @@ WEFT_INLINE void give_biases(const weft_attention_head *h, const tile *t, const 
             h->drelative[i * h->lddrelative + distance_column(h->reach, d + j)] += ds[j];
         for (int64_t j = 0; h->relative_sum && j < t->n_j; j++)
             h->relative_sum[distance_column(h->reach, d + j)] += (double)ds[j];
+        if (h->values_sum)
+            give_relative_values(h, d, t->n_j, w->weights + r * t->pad, w->dout + r * h->Kv);
     }
 }
 

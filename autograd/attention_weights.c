@@ -135,7 +135,7 @@ static bool key_heads(weft_tape *tape, const weft_tensor *q, const weft_tensor *
     return false;
 }
 
-/* The same operation once more, with other values. */
+/* The same operation once more, with other values, and nothing added to them. */
 static weft_var again(weft_tape *tape, const node *n, int at_v, weft_var values)
 {
     weft_var *in = weft_alloc((size_t)n->n_in, sizeof *in), out[WEFT_MAX_OUT];
@@ -143,7 +143,9 @@ static weft_var again(weft_tape *tape, const node *n, int at_v, weft_var values)
         weft_tape_fail(tape, WEFT_ERR_MEMORY, "weft_attention_weights: %s", weft_message());
         return WEFT_NIL;
     }
-    for (int i = 0; i < n->n_in; i++) in[i] = i == at_v ? values : input(tape, n, i);
+    const int added = input_named(n->op, "relative_values");
+    for (int i = 0; i < n->n_in; i++)
+        in[i] = i == at_v ? values : i == added ? WEFT_NIL : input(tape, n, i);
     const bool done = weft_apply(tape, n->op, n->n_in, in, n->attr, n->attr_bytes, out);
     weft_free(in);
     return done ? out[0] : WEFT_NIL;

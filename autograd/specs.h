@@ -82,7 +82,10 @@ typedef struct weft_attention_spec {
     weft_var bias;     /* [H, N, C], added to the scores */
     weft_var relative; /* [H, 2L-1] or, for each query, [H, N, 2L-1], added to the scores: column
                           L - 1 + j - p, distances beyond L - 1 as L - 1 */
-    bool alibi;        /* minus m |p - j| with the slopes m of Press et al. 2022 */
+    /* [2L-1, Kv], with an L of its own: row L - 1 + j - p is added to the value of key j, in all heads
+     * (Shaw et al. 2018, equation 3). */
+    weft_var relative_values;
+    bool alibi; /* minus m |p - j| with the slopes m of Press et al. 2022 */
     weft_weights_kind weights;
     double sigmoid_bias; /* b of the sigmoid, where has_sigmoid_bias; else -log n with n the keys of
                               the sentence (causal: those up to the query) */

@@ -2,8 +2,8 @@
  * added to its scores for the distance, and softmax or sigmoid weights.
  *
  * Sources: ALiBi Press et al. 2022; buckets of distances Raffel et al. 2020, section 2.1, one table for all
- * layers of a stack; relative keys Shaw et al. 2018, equation 4 (their relative values are left out:
- * the paper's table 3 finds no gain in them); global projections Beltagy et al. 2020, section 3.1. */
+ * layers of a stack; relative keys and values Shaw et al. 2018, equations 3 and 4; global projections
+ * Beltagy et al. 2020, section 3.1. */
 #include "layers/layers_internal.h"
 
 #include <math.h>
@@ -107,10 +107,13 @@ weft_status weft_exact_init(weft_attention_layer *layer, weft_params *params, co
                            &layer->relative);
         if (status != WEFT_OK) return status;
     } else if (exact->relative == WEFT_RELATIVE_SHAW) {
-        const int64_t K = config->D / config->heads;
-        const weft_status status = weft_add_param(
-            params, prefix, "relative_keys", WEFT_DIMS(2 * exact->reach + 1, K),
-            (weft_init){ WEFT_INIT_XAVIER_UNIFORM, config->init.scale, 0 }, &layer->relative);
+        const int64_t K = config->D / config->heads, C = 2 * exact->reach + 1;
+        const weft_init init = { WEFT_INIT_XAVIER_UNIFORM, config->init.scale, 0 };
+        weft_status status = weft_add_param(params, prefix, "relative_keys", WEFT_DIMS(C, K), init,
+                                            &layer->relative);
+        if (status == WEFT_OK)
+            status = weft_add_param(params, prefix, "relative_values", WEFT_DIMS(C, K), init,
+                                    &layer->relative_values);
         if (status != WEFT_OK) return status;
     }
     return exact->global_projections ? init_global(layer, params, prefix) : WEFT_OK;
@@ -170,6 +173,9 @@ weft_var weft_exact_apply(const weft_attention_layer *layer, weft_tape *tape, we
     spec.alibi = exact->relative == WEFT_RELATIVE_ALIBI;
     if (exact->relative == WEFT_RELATIVE_T5)
         spec.relative = biases_by_distance(layer, tape, spec.causal);
-    if (exact->relative == WEFT_RELATIVE_SHAW) spec.relative = scores_by_distance(layer, tape, q);
+    if (exact->relative == WEFT_RELATIVE_SHAW) {
+        spec.relative = scores_by_distance(layer, tape, q);
+        spec.relative_values = weft_use(tape, layer->relative_values);
+    }
     return weft_attention(tape, q, k, v, &spec);
 }

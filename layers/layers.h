@@ -133,7 +133,7 @@ typedef enum weft_relative_kind {
     WEFT_RELATIVE_NONE,
     WEFT_RELATIVE_ALIBI, /* Press et al. 2022 */
     WEFT_RELATIVE_T5,    /* a bias for each of 32 buckets of distances: Raffel et al. 2020 */
-    WEFT_RELATIVE_SHAW   /* a key for each distance: Shaw et al. 2018 */
+    WEFT_RELATIVE_SHAW   /* a key and a value for each distance: Shaw et al. 2018 */
 } weft_relative_kind;
 typedef struct weft_exact_config {
     weft_pattern_spec pattern; /* without its variables */
@@ -189,7 +189,8 @@ typedef struct weft_attention_layer {
     bool rotary_halves;
     double dropout; /* of the weights */
     weft_exact_config exact;
-    weft_param relative; /* T5: [H, 32]; Shaw: PREFIX.relative_keys [2 reach + 1, K] */
+    weft_param relative;        /* T5: [H, 32]; Shaw: PREFIX.relative_keys [2 reach + 1, K] */
+    weft_param relative_values; /* Shaw: PREFIX.relative_values [2 reach + 1, K] */
     weft_param global_weight, global_bias; /* PREFIX.in_proj_global_weight, _bias */
     weft_approximation approximation;
     weft_param project_k, project_v; /* WEFT_BY_PROJECTION: [k, longest]; may be one */

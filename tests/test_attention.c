@@ -313,6 +313,7 @@ START_TEST(at_the_end)
         { .heads = 4, .alibi = true },
         { .heads = 4, .weights = WEFT_SIGMOID },
         { .heads = 4, .relative = weft_sample_normal(tape, WEFT_DIMS(4, 33)) },
+        { .heads = 4, .relative_values = weft_sample_normal(tape, WEFT_DIMS(33, 4)) },
     };
     const qkv x = draw(N, N, 4, 4, 3);
     for (int i = 0; i < (int)(sizeof specs / sizeof *specs); i++) {
@@ -473,6 +474,40 @@ START_TEST(relative_biases)
 }
 END_TEST
 
+/* Shaw et al. 2018, equation 3, from the weights; what all distances have in common is added as it is,
+ * since the weights sum to 1. */
+START_TEST(relative_values)
+{
+    enum { N = 90, H = 2, L = 6, C = 2 * L - 1, KV = 4 };
+    const qkv x = draw(N, N, H, H, 3);
+    weft_attention_spec spec = { .heads = H, .causal = true };
+    const weft_tensor plain = weft_value(tape, attend(x, spec));
+    spec.relative_values = weft_sample_normal(tape, WEFT_DIMS(C, KV));
+    const weft_var y = attend(x, spec);
+    const weft_tensor o = weft_value(tape, y), table = weft_value(tape, spec.relative_values),
+                      P = weft_value(tape, weft_attention_weights(tape, y, H)); /* [N, H, N] */
+    for (int64_t i = 0; i < N; i++)
+        for (int64_t h = 0; h < H; h++)
+            for (int64_t c = 0; c < KV; c++) {
+                double sum = (double)plain.real[i * plain.ld + h * KV + c];
+                for (int64_t j = 0; j < N; j++) {
+                    const int64_t d = j - i < 1 - L ? 1 - L : j - i > L - 1 ? L - 1 : j - i;
+                    sum += (double)P.real[(i * H + h) * N + j] *
+                           (double)table.real[(d + L - 1) * KV + c];
+                }
+                ck_assert_double_le(fabs((double)o.real[i * o.ld + h * KV + c] - sum), nearly);
+            }
+    weft_real same[C * KV];
+    for (int k = 0; k < C * KV; k++) same[k] = (weft_real)(k % KV + 1);
+    spec.relative_values = weft_constant(tape, WEFT_DIMS(C, KV), same);
+    const weft_tensor shifted = weft_value(tape, attend(x, spec));
+    for (int64_t k = 0; k < N * H * KV; k++)
+        ck_assert_double_le(
+            fabs((double)shifted.real[k] - (double)plain.real[k] - (double)(k % KV + 1)),
+            10 * nearly);
+}
+END_TEST
+
 /* A mask that forbids is a bias of -inf is causal. */
 START_TEST(masks)
 {
@@ -608,23 +643,25 @@ END_TEST
 
 /* ---- threads -------------------------------------------------------------------------------------- */
 
-/* Output and all gradients of a packed batch, for a number of threads, one after the other. */
-static int64_t run_packed(int threads, bool relative, weft_real *out)
+/* Output and all gradients of a packed batch, for a number of threads, one after the other; with 1
+ * or 2 of the tables by distance. */
+static int64_t run_packed(int threads, int relative, weft_real *out)
 {
     enum { N = 330, H = 2 };
     weft_tape *t = weft_tape_new(0);
     ck_assert_ptr_nonnull(t);
     weft_tape_seed(t, 9, 0);
     ck_assert_int_eq(weft_threads_set(threads), WEFT_OK);
-    const weft_var x[] = { weft_sample_normal(t, WEFT_DIMS(N, H * 3)),
-                           weft_sample_normal(t, WEFT_DIMS(N, H * 3)),
-                           weft_sample_normal(t, WEFT_DIMS(N, H * 3)),
-                           weft_sample_normal(t, WEFT_DIMS(H, N, 200)),
-                           weft_sample_normal(t, WEFT_DIMS(H, 21)) };
+    const weft_var x[] = {
+        weft_sample_normal(t, WEFT_DIMS(N, H * 3)), weft_sample_normal(t, WEFT_DIMS(N, H * 3)),
+        weft_sample_normal(t, WEFT_DIMS(N, H * 3)), weft_sample_normal(t, WEFT_DIMS(H, N, 200)),
+        weft_sample_normal(t, WEFT_DIMS(H, 21)),    weft_sample_normal(t, WEFT_DIMS(9, 3))
+    };
     const weft_attention_spec spec = { .heads = H,
                                        .causal = true,
                                        .bias = x[3],
                                        .relative = relative ? x[4] : WEFT_NIL,
+                                       .relative_values = relative == 2 ? x[5] : WEFT_NIL,
                                        .dropout = 0.1,
                                        .q_offsets = weft_constant_int(
                                            t, WEFT_DIMS(4), (int32_t[]){ 0, 200, 210, 330 }),
@@ -639,8 +676,7 @@ static int64_t run_packed(int threads, bool relative, weft_real *out)
                       WEFT_OK,
                   "%s", weft_message());
     int64_t n = 0;
-    for (int i = -1; i < 5; i++) {
-        if (i == 4 && !relative) continue;
+    for (int i = -1; i < 4 + relative; i++) {
         const weft_tensor v = i < 0 ? weft_value(t, y) : weft_gradient(t, x[i]);
         memcpy(out + n, v.real, (size_t)weft_size(&v) * sizeof *out);
         n += weft_size(&v);
@@ -651,11 +687,11 @@ static int64_t run_packed(int threads, bool relative, weft_real *out)
 
 START_TEST(same_bits)
 {
-    enum { MOST = 330 * 6 * 4 + 2 * 330 * 200 + 42 };
+    enum { MOST = 330 * 6 * 4 + 2 * 330 * 200 + 42 + 27 };
     weft_real *a = weft_alloc(MOST, sizeof *a), *b = weft_alloc(MOST, sizeof *b);
     ck_assert(a && b);
     weft_team_work(1);
-    for (int relative = 0; relative < 2; relative++) {
+    for (int relative = 0; relative < 3; relative++) {
         const int64_t n = run_packed(1, relative, a);
         for (int threads = 2; threads <= 8; threads++) { /* six sentences and heads */
             weft_team_largest();
@@ -692,6 +728,7 @@ int main(void)
     tcase_add_test(scores, global_rows);
     tcase_add_test(scores, slopes);
     tcase_add_test(scores, relative_biases);
+    tcase_add_test(scores, relative_values);
     tcase_add_test(scores, masks);
     tcase_add_test(scores, softmax_rows);
     tcase_add_test(scores, sigmoid_rows);

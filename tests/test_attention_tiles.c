@@ -85,19 +85,23 @@ static void compare(weft_attention_spec spec, int64_t B, const int32_t offsets[]
                      weft_sample_normal(tape, WEFT_DIMS(N, G * K)),
                      weft_sample_normal(tape, WEFT_DIMS(N, G * KV)),
                      weft_sample_normal(tape, WEFT_DIMS(H, 41)),
-                     weft_sample_normal(tape, WEFT_DIMS(H, N, 130)) };
+                     weft_sample_normal(tape, WEFT_DIMS(H, N, 130)),
+                     weft_sample_normal(tape, WEFT_DIMS(61, KV)) };
     const weft_var dy = weft_sample_normal(tape, WEFT_DIMS(N, H * KV));
-    static const char *const names[] = { "dq", "dk", "dv", "drelative", "dbias" };
-    const int n_x = biased ? 5 : 3;
+    static const char *const names[] = {
+        "dq", "dk", "dv", "drelative", "dbias", "drelative_values"
+    };
+    const int n_x = biased ? 6 : 3;
     spec.heads = H;
     spec.kv_heads = G;
     spec.q_offsets = weft_constant_int(tape, WEFT_DIMS(B + 1), offsets);
     spec.relative = biased ? x[3] : WEFT_NIL;
     spec.bias = biased ? x[4] : WEFT_NIL;
+    spec.relative_values = biased ? x[5] : WEFT_NIL;
     const weft_var y = weft_attention(tape, x[0], x[1], x[2], &spec);
     ck_assert_msg(weft_tape_status(tape) == WEFT_OK, "%s", weft_tape_message(tape));
     expect_near(weft_value(tape, y), defined(y), "the output");
-    weft_var dx[5];
+    weft_var dx[6];
     ck_assert_msg(weft_grad(tape, y, dy, n_x, x, dx) == WEFT_OK, "%s", weft_message());
     ck_assert_msg(weft_backward(tape, y, weft_value(tape, dy).real) == WEFT_OK, "%s",
                   weft_message());

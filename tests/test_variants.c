@@ -248,7 +248,7 @@ static const variant variants[] = {
     { "BigBird", bigbird },
     { "ALiBi", alibi },
     { "buckets of distances", t5 },
-    { "keys of distances", shaw },
+    { "keys and values of distances", shaw },
     { "sigmoid", sigmoid },
     { "sigmoid, window", sigmoid_window },
     { "linear attention", by_features, .sums = true },

@@ -125,7 +125,7 @@ static const key keys[] = {
       "sinusoidal|sinusoidal_half|learned|rope|alibi|t5|shaw|none", WEFT_CONFIG_SINUSOIDAL,
       "encoding of positions: sinusoidal as the paper, or sines and cosines apart (tensor2tensor, "
       "fairseq); a learned table; rotary; in the scores of self-attention: slopes, buckets of "
-      "distances, keys of distances" },
+      "distances, keys and values of distances" },
     { "model.max_positions", INTEGER, AT(model, max_positions), "1024", "[1, 16777216]", 0,
       "length of the table of learned positions" },
     { "model.rope_layout", CHOICE, AT(model, rope_layout), "interleaved", "interleaved|half",

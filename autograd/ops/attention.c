@@ -5,7 +5,8 @@
  *     S = scale Q K^T + bias,   P = softmax of each row of S over the keys that the query sees, or
  *     sigmoid(S + b),           O = (P R) V                           for each sentence and head
  *
- * with R the multipliers of dropout. Sentences are packed, heads lie side by side in the columns, and
+ * with R the multipliers of dropout, and to v_j relative_values' row of the distance added where there are
+ * any. Sentences are packed, heads lie side by side in the columns, and
  * neither is moved: tiles are read and written where they are. Key/value heads may be fewer than query
  * heads (Ainslie et al. 2023): head h reads group floor(h G / H). P is never stored: the forward pass
  * keeps two numbers a row and head, and the backward pass computes P again (Dao et al. 2022). Tiles of
@@ -18,12 +19,13 @@
  *              or dim[0] of equal length
  * @return      [N, H Kv], or [B, T, H Kv]; a query without keys gives 0
  *
- * Gradient     dV = (P R)^T dO,  dP = (dO V^T) R,  dS = P (dP - rowsum(dO O)), sigmoid: P (1 - P) dP,
- *              dQ = scale dS K,  dK = scale dS^T Q,  dbias = dS,  drelative = dS summed by distance.
+ * Gradient     dV = (P R)^T dO,  dP = (dO V^T) R (with what is added to V),  dS = P (dP - rowsum(dO O)), sigmoid: P (1 - P) dP,
+ *              dQ = scale dS K,  dK = scale dS^T Q,  dbias = dS,  drelative = dS summed by distance,
+ *              drelative_values = (P R summed by distance)^T dO, summed over heads.
  *              A weight that is exactly 0 passes nothing on, not even a NaN of its key or value
  * Errors       WEFT_ERR_SHAPE  columns that are no H or G heads of one width, rows that differ,
  *                              numbers of sentences that differ, causal with unequal sentences, bias,
- *                              mask or relative of another shape
+ *                              mask, relative or relative_values of another shape
  *              WEFT_ERR_RANGE  heads, scale, dropout; offsets that do not rise from 0 to the rows; a
  *                              pattern's numbers
  * Saved        largest score and 1 / sum of exponentials, [H, N, 2]: their sum as one logarithm would
@@ -49,13 +51,14 @@ enum { /* inputs */
        Q_ROWS = WEFT_ATTENTION_Q_ROWS,
        BIAS = WEFT_ATTENTION_BIAS,
        RELATIVE = WEFT_ATTENTION_RELATIVE,
+       RELATIVE_VALUES = WEFT_ATTENTION_RELATIVE_VALUES,
        MASK = WEFT_ATTENTION_MASK,
        GLOBAL = WEFT_ATTENTION_GLOBAL,
        BLOCK_BEGIN = WEFT_ATTENTION_BLOCK_BEGIN,
        BLOCK_INDEX = WEFT_ATTENTION_BLOCK_INDEX,
        N_INPUTS = WEFT_ATTENTION_INPUTS
 };
-/* The gradient of a `relative` that all queries share is summed in this many parts, in their order. */
+/* The gradients of what all queries share, by distance, are summed in this many parts, in their order. */
 enum { TILE = WEFT_ATTENTION_TILE, TILES = WEFT_ATTENTION_TILES, PARTS = 8 };
 
 typedef weft_attention_attr attention_attr;
@@ -337,6 +340,10 @@ static bool check_biases(const weft_call *c)
         return weft_fail(c, WEFT_ERR_RANGE, "weights is %d", (int)a->weights);
     if (!isfinite(a->sigmoid_bias))
         return weft_fail(c, WEFT_ERR_RANGE, "sigmoid_bias is %g", a->sigmoid_bias);
+    const weft_tensor *values = &c->in[RELATIVE_VALUES];
+    const int64_t Kv = weft_cols(&c->in[V_IN]) / a->kv_heads;
+    if (values->rank >= 0 && (values->rank != 2 || values->dim[0] % 2 != 1 || values->dim[1] != Kv))
+        return weft_fail(c, WEFT_ERR_SHAPE, "relative_values must be [2L-1, %lld]", (long long)Kv);
     if (r->rank < 0) return true;
     const bool fits = (r->rank == 2 && r->dim[0] == a->heads) ||
                       (r->rank == 3 && r->dim[0] == a->heads && r->dim[1] == N);
@@ -363,7 +370,7 @@ typedef struct plan {
     weft_real *works; /* one for each thread */
     piece *pieces;
     weft_real *dots; /* [H, N], backward */
-    double *parts;   /* [PARTS, H, columns of relative] */
+    double *parts;   /* [PARTS, n_sums(c)] */
     int32_t *random; /* [blocks, H, random_blocks] */
     int64_t each;    /* elements of a workspace */
     int64_t n_pieces, work;
@@ -373,6 +380,19 @@ typedef struct plan {
 static bool sums_relative(const weft_call *c)
 {
     return c->in[RELATIVE].rank == 2 && c->wants[RELATIVE];
+}
+
+/* And of relative_values, which all heads share besides? */
+static bool sums_values(const weft_call *c)
+{
+    return c->in[RELATIVE_VALUES].rank >= 0 && c->wants[RELATIVE_VALUES];
+}
+
+/* Numbers of a part: sums for `relative` [H, C], then for `relative_values` [2L-1, Kv]. */
+static int64_t n_sums(const weft_call *c)
+{
+    return (sums_relative(c) ? weft_size(&c->in[RELATIVE]) : 0) +
+           (sums_values(c) ? weft_size(&c->in[RELATIVE_VALUES]) : 0);
 }
 
 static size_t n_random(const weft_call *c, const attention_sizes *s)
@@ -391,7 +411,7 @@ static bool set_scratch(weft_call *c, const attention_sizes *s)
     const attention_attr *a = c->attr;
     const size_t queries = (size_t)(s->B + s->N / TILE), keys = (size_t)(s->B + s->M / TILE);
     const size_t random = n_random(c, s) * sizeof(int32_t);
-    const size_t parts = sums_relative(c) ? (size_t)(PARTS * weft_size(&c->in[RELATIVE])) : 0;
+    const size_t parts = (size_t)(PARTS * n_sums(c));
     size_t work;
     if (!weft_mul_bytes((size_t)weft_attention_work(s->K, s->Kv), sizeof(weft_real), &work) ||
         !weft_mul_bytes(work, (size_t)a->n_threads, &work))
@@ -430,12 +450,13 @@ static void add_pieces(const weft_call *c, bool backward, piece of, plan *p)
         of.kind = FORWARD;
         of.n_tiles = sweeps * (at->n_q / (TILES * TILE)) >= 2 * threads ? TILES : 1;
         add_tiles(p, of, at->n_q);
-    } else if ((at->n_q <= TILE && at->n_k <= TILE) || (sweeps >= threads && !sums_relative(c))) {
+    } else if ((at->n_q <= TILE && at->n_k <= TILE) || (sweeps >= threads && n_sums(c) == 0)) {
         of.kind = SENTENCE;
         p->pieces[p->n_pieces++] = of;
     } else {
         of.kind = QUERIES;
-        const bool of_rows = c->din[Q].data || c->din[BIAS].data || c->din[RELATIVE].data;
+        const bool of_rows = c->din[Q].data || c->din[BIAS].data || c->din[RELATIVE].data ||
+                             c->din[RELATIVE_VALUES].data;
         add_tiles(p, of, of_rows ? at->n_q : 0);
         of.kind = KEYS;
         add_tiles(p, of, c->din[K_IN].data || c->din[V_IN].data ? at->n_k : 0);
@@ -451,8 +472,7 @@ static plan plan_of(const weft_call *c, bool backward)
     p.each = weft_attention_work(s->K, s->Kv);
     p.dots = p.works + a->n_threads * p.each;
     p.parts = (double *)(void *)(p.dots + (backward ? dots_size(s) : 0));
-    p.pieces = (piece *)(p.parts +
-                         (backward && sums_relative(c) ? PARTS * weft_size(&c->in[RELATIVE]) : 0));
+    p.pieces = (piece *)(p.parts + (backward ? PARTS * n_sums(c) : 0));
     const int64_t n_pieces = s->B + s->N / TILE + (backward ? s->B + s->M / TILE : 0);
     p.random = (int32_t *)(p.pieces + n_pieces);
     for (int64_t b = 0; b < s->B; b++) {
@@ -469,7 +489,7 @@ static plan plan_of(const weft_call *c, bool backward)
     return p;
 }
 
-/* What is added to the scores of head h, and its gradients. */
+/* What is added to the scores and values of head h, and its gradients. */
 static void set_biases(const weft_call *c, const piece *of, int64_t h, double *parts,
                        weft_attention_head *head)
 {
@@ -480,6 +500,11 @@ static void set_biases(const weft_call *c, const piece *of, int64_t h, double *p
     if (bias->rank >= 0) {
         head->ldbias = bias->ld;
         head->bias = bias->real + (h * bias->dim[1] + row) * bias->ld;
+    }
+    const weft_tensor *values = &c->in[RELATIVE_VALUES];
+    if (values->rank >= 0) {
+        head->values_reach = values->dim[0] / 2;
+        head->relative_values = values->real;
     }
     const int64_t plane = r->rank == 3 ? h * r->dim[1] + row : h;
     if (r->rank >= 0) {
@@ -502,9 +527,11 @@ static void set_biases(const weft_call *c, const piece *of, int64_t h, double *p
     } else if (dr->data) {
         head->relative_sum = parts + h * weft_cols(r);
     }
+    if (c->din[RELATIVE_VALUES].data)
+        head->values_sum = parts + (sums_relative(c) ? weft_size(r) : 0);
 }
 
-/* Head h of the sentence of a piece; `parts` takes the gradient of a shared `relative`. */
+/* Head h of the sentence of a piece; `parts` takes the gradients of what queries share. */
 static weft_attention_head head_of(const weft_call *c, const attention_sizes *s, const piece *of,
                                    int64_t h, weft_real *dots, double *parts)
 {
@@ -558,45 +585,49 @@ static void treat(const weft_attention_head *head, const piece *of, weft_real *w
     }
 }
 
-/* drelative (+)= the parts, in their order. */
-static void add_parts(const weft_call *c, const double *parts)
+/* dx (+)= the parts, in their order; those of an input begin at `from`. */
+static void add_parts(const weft_call *c, int input, const double *from)
 {
-    const weft_tensor *dr = &c->din[RELATIVE];
-    const int64_t C = weft_cols(dr), n = weft_size(dr);
+    const weft_tensor *dx = &c->din[input];
+    const int64_t C = weft_cols(dx), n = weft_size(dx), apart = n_sums(c);
     for (int64_t k = 0; k < n; k++) {
         double sum = 0;
-        for (int i = 0; i < PARTS; i++) sum += parts[i * n + k];
-        weft_real *to = dr->real + k / C * dr->ld + k % C;
-        *to = (c->add[RELATIVE] ? *to : 0) + (weft_real)sum;
+        for (int i = 0; i < PARTS; i++) sum += from[i * apart + k];
+        weft_real *to = dx->real + k / C * dx->ld + k % C;
+        *to = (c->add[input] ? *to : 0) + (weft_real)sum;
     }
 }
 
-/* One sweep over pieces and groups of heads, dealt out in turn: causal tiles grow towards the end.
- * Where a gradient is summed over the pieces, these go together in a fixed number of parts. */
+/* One sweep over pieces and shares of the heads, dealt out in turn: causal tiles grow towards the end.
+ * A share is a group of heads; all, where they add to the same sums. Where a gradient is summed over
+ * the pieces, these go together in a fixed number of parts. */
 static void sweep(const weft_call *c, bool backward)
 {
     const attention_attr *a = c->attr;
     const plan p = plan_of(c, backward);
-    const bool sums = backward && sums_relative(c);
-    const int64_t G = p.s.G, per_group = p.s.H / G, n_sums = weft_size(&c->in[RELATIVE]);
-    const int64_t run = sums ? (p.n_pieces + PARTS - 1) / PARTS : 1;
-    const int64_t n = run > 0 ? (p.n_pieces + run - 1) / run * G : 0;
-    if (sums) memset(p.parts, 0, (size_t)(PARTS * n_sums) * sizeof *p.parts);
+    const int64_t sums = backward ? n_sums(c) : 0;
+    const int64_t shares = backward && sums_values(c) ? 1 : p.s.G, per_share = p.s.H / shares;
+    const int64_t run = sums > 0 ? (p.n_pieces + PARTS - 1) / PARTS : 1;
+    const int64_t n = run > 0 ? (p.n_pieces + run - 1) / run * shares : 0;
+    if (sums > 0) memset(p.parts, 0, (size_t)(PARTS * sums) * sizeof *p.parts);
     int team = weft_team(n, p.work);
     /* The number of threads may have been raised in between. NOLINTNEXTLINE: a pragma reads team */
     if (team > a->n_threads) team = a->n_threads;
 #pragma omp parallel for schedule(static, 1) num_threads(team)
     for (int64_t i = 0; i < n; i++) {
         weft_real *work = p.works + omp_get_thread_num() * p.each;
-        double *part = sums ? p.parts + i / G * n_sums : NULL;
-        const int64_t first = i / G * run, g = i % G;
+        double *part = sums > 0 ? p.parts + i / shares * sums : NULL;
+        const int64_t first = i / shares * run, share = i % shares;
         for (int64_t k = first; k < first + run && k < p.n_pieces; k++)
-            for (int64_t h = g * per_group; h < (g + 1) * per_group; h++) {
+            for (int64_t h = share * per_share; h < (share + 1) * per_share; h++) {
                 const weft_attention_head head = head_of(c, &p.s, &p.pieces[k], h, p.dots, part);
                 treat(&head, &p.pieces[k], work);
             }
     }
-    if (sums) add_parts(c, p.parts);
+    if (backward && sums_relative(c)) add_parts(c, RELATIVE, p.parts);
+    if (backward && sums_values(c))
+        add_parts(c, RELATIVE_VALUES,
+                  p.parts + (sums_relative(c) ? weft_size(&c->in[RELATIVE]) : 0));
 }
 
 static void forward(const weft_call *c) { sweep(c, false); }
@@ -606,14 +637,15 @@ static void backward(const weft_call *c) { sweep(c, true); }
 
 const weft_op weft_op_attention = { .name = "attention",
                                     .inputs = "q k v q_offsets k_offsets q_rows bias relative "
-                                              "mask global block_begin block_index",
+                                              "relative_values mask global block_begin block_index",
                                     .n_in = N_INPUTS,
                                     .integer = 1 << Q_OFFSETS | 1 << K_OFFSETS | 1 << Q_ROWS |
                                                1 << MASK | 1 << GLOBAL | 1 << BLOCK_BEGIN |
                                                1 << BLOCK_INDEX,
                                     .optional = 1 << Q_OFFSETS | 1 << K_OFFSETS | 1 << Q_ROWS |
-                                                1 << BIAS | 1 << RELATIVE | 1 << MASK |
-                                                1 << GLOBAL | 1 << BLOCK_BEGIN | 1 << BLOCK_INDEX,
+                                                1 << BIAS | 1 << RELATIVE | 1 << RELATIVE_VALUES |
+                                                1 << MASK | 1 << GLOBAL | 1 << BLOCK_BEGIN |
+                                                1 << BLOCK_INDEX,
                                     .strided = 1 << Q | 1 << K_IN | 1 << V_IN | 1 << Q_ROWS,
                                     .infer = infer,
                                     .forward = forward,
@@ -664,6 +696,7 @@ weft_var weft_attention(weft_tape *tape, weft_var q, weft_var k, weft_var v,
                                     [Q_ROWS] = spec->q_rows,
                                     [BIAS] = spec->bias,
                                     [RELATIVE] = spec->relative,
+                                    [RELATIVE_VALUES] = spec->relative_values,
                                     [MASK] = spec->mask,
                                     [GLOBAL] = p->global,
                                     [BLOCK_BEGIN] = p->block_begin,
