@@ -28,6 +28,7 @@ double weft_bench_median(int64_t n, double *x)
 static const weft_cli_subcommand benchmarks[] = {
     { "step", weft_cli_bench_step, "a training step, beside its matrix products" },
     { "attention", weft_cli_bench_attention, "attention of any kind, by the sentence's length" },
+    { "translate", weft_cli_bench_translate, "how many tokens a second a model translates" },
     { "gemm", weft_cli_bench_gemm, "the matrix products of a training step, beside the peak" },
 };
 

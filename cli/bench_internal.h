@@ -13,6 +13,9 @@ int weft_cli_bench_step(int argc, char **argv);
 /** `weft bench attention [--variant V] [--n A..B] ...`; argv[0] is "attention". */
 int weft_cli_bench_attention(int argc, char **argv);
 
+/** `weft bench translate --model DIR [--source FILE] [--beam K] ...`; argv[0] is "translate". */
+int weft_cli_bench_translate(int argc, char **argv);
+
 /** A clock that never goes back. */
 double weft_bench_seconds(void);
 /** The median of n > 0 values, which are sorted for it. */
