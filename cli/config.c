@@ -16,16 +16,19 @@ static const char task_config[] = "[model]\n"
                                   "final_norm = true\n"
                                   "[train]\n"
                                   "max_updates = 3000\n"
-                                  "batch_tokens = 2000\n"
+                                  "batch_tokens = 800\n"
                                   "label_smoothing = 0\n"
                                   "validate_every = 500\n"
                                   "checkpoint_every = 500\n"
                                   "max_decode_length = 40\n"
-                                  "target_exact = 99\n"
                                   "[optim]\n"
-                                  "lr = 0.004\n"
+                                  "kind = adamw\n"
+                                  "lr = 0.0015\n"
+                                  "beta2 = 0.95\n"
+                                  "weight_decay = 0.1\n"
                                   "schedule = cosine\n"
-                                  "warmup = 100\n";
+                                  "warmup = 100\n"
+                                  "clip = 1\n";
 
 weft_status weft_cli_config(const char *path, const char *task_name, const weft_cli_texts *set,
                             weft_config *config)

@@ -1,4 +1,4 @@
-/* tasks.c - the tasks' list, their streams, and four of the tasks on strings. */
+/* tasks.c - the tasks' list, their streams, and the tasks on strings that need no grammar. */
 #include "data/tasks.h"
 
 #include "core/nearest_internal.h"
@@ -80,19 +80,37 @@ static int64_t draw_number(weft_dice *dice, const weft_task_stream *stream)
     return first + (int64_t)weft_random_below(dice->key, dice->row++, (uint64_t)(end - first));
 }
 
-static bool draw_add(weft_dice *dice, const weft_task_stream *stream, weft_line *source,
-                     weft_line *target)
+static bool draw_sum(weft_dice *dice, const weft_task_stream *stream, bool units_first,
+                     weft_line *source, weft_line *target)
 {
     const int64_t a = draw_number(dice, stream), b = draw_number(dice, stream);
     const int64_t low = a < b ? a : b, high = a < b ? b : a, total = a + b;
     char text[2 * MOST_DIGITS + 8], sum[MOST_DIGITS + 8], sorted[2 * MOST_DIGITS + 8];
     snprintf(text, sizeof text, "%lld+%lld", (long long)a, (long long)b);
-    snprintf(sum, sizeof sum, "%lld", (long long)total);
+    const int n_digits = snprintf(sum, sizeof sum, "%lld", (long long)total);
+    for (int i = 0, j = n_digits - 1; units_first && i < j; i++, j--) {
+        const char digit = sum[i];
+        sum[i] = sum[j];
+        sum[j] = digit;
+    }
     weft_line_word(source, text);
     weft_line_word(target, sum);
     if (high < 10) return false;
     const int n = snprintf(sorted, sizeof sorted, "%lld+%lld", (long long)low, (long long)high);
     return hash_held_out(sorted, (size_t)n);
+}
+
+/* A carry goes from the units on: answered in this order, each digit needs what is written already. */
+static bool draw_add(weft_dice *dice, const weft_task_stream *stream, weft_line *source,
+                     weft_line *target)
+{
+    return draw_sum(dice, stream, true, source, target);
+}
+
+static bool draw_add_plain(weft_dice *dice, const weft_task_stream *stream, weft_line *source,
+                           weft_line *target)
+{
+    return draw_sum(dice, stream, false, source, target);
 }
 
 /* ---- the list ------------------------------------------------------------------------------- */
@@ -104,6 +122,7 @@ static const weft_task tasks[] = {
     { "reverse", WEFT_TOKENS_CHARS, 50000, 1000, { 1, 20, LONGEST }, { 0 } },
     { "sort", WEFT_TOKENS_CHARS, 50000, 1000, { 1, 20, LONGEST }, { 0 } },
     { "add", WEFT_TOKENS_CHARS, 200000, 1000, { 1, 3, MOST_DIGITS }, { 0 } },
+    { "add_plain", WEFT_TOKENS_CHARS, 200000, 1000, { 1, 3, MOST_DIGITS }, { 0 } },
     { "phrases", WEFT_TOKENS_SPACE, 200000, 1000, { 0 }, { 0 } },
     { "parity", WEFT_TOKENS_CHARS, 50000, 1000, { 1, 20, LONGEST }, { 0 } },
     { "first", WEFT_TOKENS_CHARS, 50000, 1000, { 1, 20, LONGEST }, { 0 } },
@@ -116,9 +135,9 @@ static const weft_task tasks[] = {
 
 /* In the order of tasks[]. */
 static weft_task_draw *const draws[] = {
-    draw_copy,         draw_reverse,      draw_sort,           draw_add,
-    weft_phrases_draw, weft_draw_parity,  weft_draw_first,     weft_draw_anbn,
-    weft_draw_dyck,    weft_draw_modular, weft_draw_induction, weft_draw_selective,
+    draw_copy,         draw_reverse,        draw_sort,           draw_add,       draw_add_plain,
+    weft_phrases_draw, weft_draw_parity,    weft_draw_first,     weft_draw_anbn, weft_draw_dyck,
+    weft_draw_modular, weft_draw_induction, weft_draw_selective,
 };
 
 enum { N_TASKS = sizeof tasks / sizeof tasks[0] };

@@ -7,7 +7,8 @@
  *   copy     a string of 1 to 20 letters a-z -> itself.                    "hgat" -> "hgat"
  *   reverse  such a string -> from its end to its beginning.               "hgat" -> "tagh"
  *   sort     1 to 20 digits -> in ascending order.                         "3141" -> "1134"
- *   add      two numbers of 1 to 3 digits -> their sum.                    "123+45" -> "168"
+ *   add      two numbers of 1 to 3 digits -> their sum, units first.       "123+45" -> "861"
+ *   add_plain  such numbers -> their sum as one writes it.                 "123+45" -> "168"
  *   parity   1 to 20 bits -> 1 where the number of ones is odd, else 0.    "10110" -> "1"
  *   first    1 to 20 bits -> the first of them (FIRST of Chiang & Cholak 2022). "0111" -> "0"
  *   anbn     a beginning of a^n b^n a^m b^m ..., 4 to 40 letters up to a b -> the next letter: b
@@ -25,7 +26,7 @@
  *            them to spare any); a + b and b + a lie on the same side. Every length of the range is
  *            equally likely (anbn: every even one), every answer of parity, first and anbn too. Other
  *            ranges, up to WEFT_TASK_LONGEST, are a matter of the stream: the length is that of the
- *            source in symbols; for add the digits of each number (to 18), for modular the count of
+ *            source in symbols; for sums the digits of each number (to 18), for modular the count of
  *            numbers.
  *   phrases  an English sentence -> German, by a grammar written for weft (phrases_internal.h).
  *            Tokens are what lies between spaces. Held out are whole COMBINATIONS, about a tenth

@@ -218,7 +218,7 @@ START_TEST(lengths_are_those_asked_for)
         for (int n = 31; n <= 40; n++) ck_assert_int_gt(n_of_length[n], 100);
     }
     for (int i = 0; i < 2000; i++) {
-        const lines l = draw("add", i, 17, 18, 0);
+        const lines l = draw("add_plain", i, 17, 18, 0);
         const char *source = l.source, *target = l.target;
         long long a, b, sum;
         MUST(sscanf(source, "%lld+%lld", &a, &b) == 2 && sscanf(target, "%lld", &sum) == 1);
