@@ -75,6 +75,7 @@ static tile tile_of(const weft_attention_head *h, int64_t i0, int64_t j0)
 WEFT_INLINE void transpose(int64_t n, int64_t C, const weft_real *x, int64_t ld, weft_real *T)
 {
     const int64_t pad = padded(n), whole = n / PAD * PAD;
+    if (weft_small_transpose_wide(n, C, x, ld, T, pad)) return;
     small_transpose(whole, C, x, ld, T, pad);
     if (whole == n) return;
     for (int64_t c = 0; c < C; c++) {

@@ -143,6 +143,8 @@ const weft_account *weft_tape_account(weft_tape *tape);
 weft_var weft_leaf(weft_tape *tape, int rank, const int64_t dim[], const weft_real *data);
 weft_var weft_constant(weft_tape *tape, int rank, const int64_t dim[], const weft_real *data);
 weft_var weft_constant_int(weft_tape *tape, int rank, const int64_t dim[], const int32_t *data);
+/** A constant whose `data` is read where it lies: it must stay there, as it is, until the reset. */
+weft_var weft_borrow(weft_tape *tape, int rank, const int64_t dim[], const weft_real *data);
 weft_var weft_scalar(weft_tape *tape, double value); /* a constant of rank 0 */
 weft_var weft_full(weft_tape *tape, int rank, const int64_t dim[], double value); /* a constant */
 /** The parameter as a value of this tape (always the same one until reset), or what was bound. */

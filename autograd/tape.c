@@ -307,6 +307,8 @@ weft_tensor weft_tape_tensor(const weft_tape *tape, uint32_t index)
     char *memory = NULL;
     if (!weft_param_is_none(root->param) && !(tape->flags & WEFT_DRY))
         memory = weft_params_value(root->param.params, root->param.index).data;
+    else if (root->lent)
+        memory = (char *)root->lent; /* nobody writes to a constant */
     else if (root->data.bytes)
         memory = weft_arena_at(tape->arena, root->data.offset);
     if (memory) t.data = memory + v->offset * (int64_t)weft_dtype_bytes(t.dtype);

@@ -35,6 +35,7 @@ typedef struct value {
     block data, grad;
     coverage covered;
     weft_param param; /* a parameter: memory is that of its blocks, not the arena's */
+    const void *lent; /* weft_borrow: memory is the caller's */
     const char *name;
 } value;
 enum { MAX_APART = 8 }; /* inputs of one node that share the gradient of an earlier one */

@@ -1,4 +1,5 @@
-/* use.c - parameters on the tape: each is one value until the reset, or what was bound to it. */
+/* use.c - what has its memory elsewhere: parameters, each one value until the reset, or what was bound
+ * to it; constants that the caller keeps. */
 #include "autograd/tape_internal.h"
 
 #include <string.h>
@@ -82,4 +83,25 @@ weft_status weft_bind(weft_tape *tape, weft_param param, weft_var x)
     }
     *place = i + 1;
     return WEFT_OK;
+}
+
+weft_var weft_borrow(weft_tape *tape, int rank, const int64_t dim[], const weft_real *data)
+{
+    weft_tensor shape;
+    if (!weft_tape_ready(tape, "borrow")) return WEFT_NIL;
+    const weft_status status = weft_tensor_init(&shape, WEFT_REAL, rank, dim);
+    if (status != WEFT_OK) {
+        weft_tape_fail(tape, status, "borrow: %s", weft_message());
+        return WEFT_NIL;
+    }
+    if (!data && weft_size(&shape) > 0 && !(tape->flags & WEFT_DRY)) {
+        weft_tape_fail(tape, WEFT_ERR_STATE,
+                       "borrow: no data (NULL is allowed on a dry tape only)");
+        return WEFT_NIL;
+    }
+    value *v = weft_tape_push_value(tape, &shape);
+    if (!v) return WEFT_NIL;
+    v->lent = tape->flags & WEFT_DRY ? NULL : data;
+    v->keep = true;
+    return weft_var_of(tape, tape->n_values - 1);
 }

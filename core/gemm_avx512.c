@@ -40,13 +40,19 @@ TARGET_AVX512 static void tile_of_columns(int64_t K, const float *b, int n_rows,
 
 /* ---- packing ------------------------------------------------------------------------------------- */
 
-/* Sixteen columns of B, whose rows are here ldb apart, as sixteen steps of k. */
+/* Sixteen columns of B, whose rows are here ldb apart, as sixteen steps of k. The processor does not
+ * foresee these rows: those of the next panel are asked for. */
 TARGET_AVX512 static void transpose(const float *b, int64_t ldb, float *to)
 {
     __m512 r[LANES];
 #pragma GCC unroll 16
-    for (int i = 0; i < LANES; ++i) r[i] = _mm512_loadu_ps(b + i * ldb);
-    transpose_16(r, to);
+    for (int i = 0; i < LANES; ++i) {
+        r[i] = _mm512_loadu_ps(b + i * ldb);
+        _mm_prefetch((const char *)(b + (i + COLS) * ldb), _MM_HINT_T0);
+    }
+    transpose_16(r);
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; ++i) _mm512_store_ps(to + i * COLS, r[i]);
 }
 
 /* A panel [K, COLS] of n columns of B, zeros behind them. */

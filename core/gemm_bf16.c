@@ -84,7 +84,9 @@ TARGET_BF16 static void pack_b_columns(int64_t K, int n, const float *B, int64_t
 #pragma GCC unroll 16
             for (int i = 0; i < LANES; ++i)
                 r[i] = j + i < n ? pairs_along(B + (j + i) * ldb + k, K - k) : _mm512_setzero_ps();
-            transpose_16(r, to + k / 2 * COLS + j);
+            transpose_16(r);
+#pragma GCC unroll 16
+            for (int i = 0; i < LANES; ++i) _mm512_store_ps(to + (k / 2 + i) * COLS + j, r[i]);
         }
 }
 

@@ -7,13 +7,10 @@
 #define WEFT_GEMM_TILE_INTERNAL_H
 
 #include "core/gemm_internal.h"
-
-#include <immintrin.h>
-
-#define TARGET_AVX512 __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma")))
+#include "core/transpose_internal.h"
 #define TILE_INLINE TARGET_AVX512 static inline __attribute__((always_inline))
 
-enum { LANES = 16, COLS = 32, ROWS = 12, FEW_ROWS = 4, WIDTH = 256 };
+enum { COLS = 32, ROWS = 12, FEW_ROWS = 4, WIDTH = 256 };
 
 /* Where a tile of C goes: its first element, and how it is written. */
 typedef struct target {
@@ -84,38 +81,6 @@ TILE_INLINE void tile_any(multiply_add *step, int64_t n, const float *a, int64_t
     for (int i = 0; i < n_rows; i += FEW_ROWS) {
         tile(FEW_ROWS, step, n, a + i * a_row, a_row, a_col, b, n_rows - i, &part);
         part.C += FEW_ROWS * part.ldc;
-    }
-}
-
-/* Sixteen rows of sixteen words become sixteen rows of a panel: pairs, fours, then quarters. */
-TILE_INLINE void transpose_16(__m512 r[LANES], float *to)
-{
-    __m512 s[LANES];
-#pragma GCC unroll 8
-    for (int i = 0; i < LANES; i += 2) {
-        s[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-        s[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < LANES; i += 4) {
-        const __m512d s0 = _mm512_castps_pd(s[i]), s1 = _mm512_castps_pd(s[i + 1]);
-        const __m512d s2 = _mm512_castps_pd(s[i + 2]), s3 = _mm512_castps_pd(s[i + 3]);
-        r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(s0, s2));
-        r[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(s0, s2));
-        r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(s1, s3));
-        r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(s1, s3));
-    }
-    /* Quarter g of r[4 i + j] is column 4 g + j of rows 4 i .. 4 i + 3. */
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j) {
-        const __m512 even_top = _mm512_shuffle_f32x4(r[j], r[4 + j], 0x88);
-        const __m512 odd_top = _mm512_shuffle_f32x4(r[j], r[4 + j], 0xdd);
-        const __m512 even_end = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0x88);
-        const __m512 odd_end = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0xdd);
-        _mm512_store_ps(to + j * COLS, _mm512_shuffle_f32x4(even_top, even_end, 0x88));
-        _mm512_store_ps(to + (4 + j) * COLS, _mm512_shuffle_f32x4(odd_top, odd_end, 0x88));
-        _mm512_store_ps(to + (8 + j) * COLS, _mm512_shuffle_f32x4(even_top, even_end, 0xdd));
-        _mm512_store_ps(to + (12 + j) * COLS, _mm512_shuffle_f32x4(odd_top, odd_end, 0xdd));
     }
 }
 

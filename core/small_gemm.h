@@ -31,6 +31,11 @@ int64_t weft_small_gemm_wide(int64_t m, int64_t n, int64_t k, const weft_real *A
                              int64_t a_col, const weft_real *B, int64_t ldb, weft_real *C,
                              int64_t ldc, bool add);
 
+/** T [k, columns] = B [n, k]^T, zeros behind column n up to the next multiple of 16, by wider registers;
+ *  false where this processor has none: then nothing was done. */
+bool weft_small_transpose_wide(int64_t n, int64_t k, const weft_real *B, int64_t ldb, weft_real *T,
+                               int64_t ldt);
+
 /* `rows` rows of C by `lanes` columns (constants, at most SMALL_ROWS and SMALL_LANES), over all of k: the
  * sums stay in registers, of AVX2 just so. */
 WEFT_INLINE void small_tile(const int rows, const int lanes, int64_t k, const weft_real *a,

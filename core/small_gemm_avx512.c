@@ -1,16 +1,15 @@
-/* small_gemm_avx512.c - the wide panels of small_gemm.h on processors with AVX-512: four rows by 64 columns
+/* small_gemm_avx512.c - small_gemm.h on processors with AVX-512: transposes in registers, and wide panels. Four rows by 64 columns
  * or eight by 32 are sixteen sums in registers, enough to hide the latency of a multiply-add, and leave
  * one load for every two of them. 97 percent of the processor's multiply-adds at 64 by 64 by 64. */
 #include "core/gemm_internal.h"
 #include "core/small_gemm.h"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(WEFT_F64)
-#include <immintrin.h>
+#include "core/transpose_internal.h"
 
-#define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma")))
-#define TARGET_INLINE TARGET static inline __attribute__((always_inline))
+#define TARGET_INLINE TARGET_AVX512 static inline __attribute__((always_inline))
 
-enum { LANES = 16, MOST_ROWS = 8, MOST_VECTORS = 4 };
+enum { MOST_ROWS = 8, MOST_VECTORS = 4 };
 
 /* `rows` rows of C by `vectors` times 16 columns (constants), over all of k. */
 TARGET_INLINE void tile(const int rows, const int vectors, int64_t k, const float *a, int64_t a_row,
@@ -50,8 +49,9 @@ TARGET_INLINE void panel(const int rows, const int vectors, int64_t m, int64_t k
     if (i < m) tile(1, vectors, k, a + i * a_row, a_row, a_col, b, ldb, c + i * ldc, ldc, add);
 }
 
-TARGET static void wide(int64_t m, int64_t n, int64_t k, const float *A, int64_t a_row,
-                        int64_t a_col, const float *B, int64_t ldb, float *C, int64_t ldc, bool add)
+TARGET_AVX512 static void wide(int64_t m, int64_t n, int64_t k, const float *A, int64_t a_row,
+                               int64_t a_col, const float *B, int64_t ldb, float *C, int64_t ldc,
+                               bool add)
 {
     int64_t j = 0;
     for (; j + 4 * LANES <= n; j += 4 * LANES)
@@ -69,7 +69,53 @@ int64_t weft_small_gemm_wide(int64_t m, int64_t n, int64_t k, const weft_real *A
     return whole;
 }
 
+/* T's rows of sixteen columns of the first n <= 16 rows of B, zeros for the others. */
+TARGET_INLINE void transpose_rows(int64_t n, int64_t k, const float *B, int64_t ldb, float *T,
+                                  int64_t ldt)
+{
+    for (int64_t p = 0; p < k; p += LANES) {
+        const int64_t left = k - p < LANES ? k - p : LANES;
+        const __mmask16 within = (__mmask16)(0xffffu >> (LANES - left));
+        __m512 r[LANES];
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; ++i)
+            r[i] = i < n ? _mm512_maskz_loadu_ps(within, B + i * ldb + p) : _mm512_setzero_ps();
+        transpose_16(r);
+        if (left == LANES) {
+#pragma GCC unroll 16
+            for (int i = 0; i < LANES; ++i) _mm512_storeu_ps(T + (p + i) * ldt, r[i]);
+        } else {
+#pragma GCC unroll 16
+            for (int i = 0; i < LANES; ++i)
+                if (i < left) _mm512_storeu_ps(T + (p + i) * ldt, r[i]);
+        }
+    }
+}
+
+TARGET_AVX512 static void transpose_all(int64_t n, int64_t k, const float *B, int64_t ldb, float *T,
+                                        int64_t ldt)
+{
+    int64_t j = 0;
+    for (; j + LANES <= n; j += LANES) transpose_rows(LANES, k, B + j * ldb, ldb, T + j, ldt);
+    if (j < n) transpose_rows(n - j, k, B + j * ldb, ldb, T + j, ldt);
+}
+
+bool weft_small_transpose_wide(int64_t n, int64_t k, const weft_real *B, int64_t ldb, weft_real *T,
+                               int64_t ldt)
+{
+    if (!weft_gemm_has_avx512()) return false;
+    transpose_all(n, k, B, ldb, T, ldt);
+    return true;
+}
+
 #else
+
+bool weft_small_transpose_wide(int64_t n, int64_t k, const weft_real *B, int64_t ldb, weft_real *T,
+                               int64_t ldt)
+{
+    (void)n, (void)k, (void)B, (void)ldb, (void)T, (void)ldt;
+    return false;
+}
 
 int64_t weft_small_gemm_wide(int64_t m, int64_t n, int64_t k, const weft_real *A, int64_t a_row,
                              int64_t a_col, const weft_real *B, int64_t ldb, weft_real *C,

@@ -651,6 +651,26 @@ START_TEST(small_products_are_one_chain)
 }
 END_TEST
 
+/* Rows of B become columns, zeros fill up to sixteen, and nothing else is touched. */
+START_TEST(wide_transposes_move_all_and_no_more)
+{
+    enum { PAD = 16, MOST = 70, LD = MOST + 3 };
+    static weft_real B[MOST * LD], T[LD * (MOST + 2 * PAD)];
+    static const int64_t sizes[] = { 0, 1, 2, 15, 16, 17, 31, 32, 33, 64, MOST };
+    const int n_sizes = (int)(sizeof sizes / sizeof *sizes);
+    for (uint32_t i = 0; i < MOST * LD; ++i) B[i] = (weft_real)(i + 1);
+    for (int which = 0; which < n_sizes * n_sizes; ++which) {
+        const int64_t n = sizes[which / n_sizes], k = sizes[which % n_sizes],
+                      cols = (n + PAD - 1) / PAD * PAD, ldt = cols + PAD;
+        for (int64_t i = 0; i < (k + 1) * ldt; ++i) T[i] = -1;
+        if (!weft_small_transpose_wide(n, k, B, LD, T, ldt)) return; /* no such registers */
+        for (int64_t p = 0; p <= k; ++p)
+            for (int64_t j = 0; j < ldt; ++j)
+                ck_assert(T[p * ldt + j] == (p == k || j >= cols ? -1 : j < n ? B[j * LD + p] : 0));
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("numerics");
@@ -697,6 +717,7 @@ int main(void)
 
     TCase *small = tcase_create("small-gemm");
     tcase_add_test(small, small_products_are_one_chain);
+    tcase_add_test(small, wide_transposes_move_all_and_no_more);
     suite_add_tcase(suite, small);
     return run_suite(suite);
 }

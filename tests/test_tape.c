@@ -115,6 +115,32 @@ START_TEST(no_grad_and_dry_tapes)
 }
 END_TEST
 
+START_TEST(borrowed_memory_is_read_where_it_lies)
+{
+    weft_real data[] = { 1, 2, 3 };
+    weft_tape *tape = new_tape(0), *dry = new_tape(WEFT_DRY);
+    const weft_var x = leaf3(tape), fixed = weft_borrow(tape, WEFT_DIMS(3), data);
+    const weft_var column = weft_slice(tape, weft_reshape(tape, fixed, WEFT_DIMS(1, 3)), 1, 1, 3);
+    ck_assert_ptr_eq(weft_value(tape, fixed).real, data);
+    ck_assert_ptr_eq(weft_value(tape, column).real, data + 1);
+    const weft_var y = weft_sum(tape, weft_mul(tape, x, fixed), WEFT_ALL, false);
+    ck_assert_int_eq(weft_backward(tape, y, NULL), WEFT_OK);
+    check_real(weft_gradient(tape, x), 3, (double[]){ 1, 2, 3 });
+    check_real(weft_value(tape, fixed), 3, (double[]){ 1, 2, 3 });
+    ck_assert_ptr_null(weft_gradient(tape, fixed).data);
+    weft_tape_reset(tape);
+
+    ck_assert(weft_is_nil(weft_borrow(tape, WEFT_DIMS(3), NULL)));
+    check_failed(tape, WEFT_ERR_STATE, "borrow: no data (NULL is allowed on a dry tape only)");
+    ck_assert(weft_is_nil(weft_borrow(tape, WEFT_DIMS(-1), data)));
+    ck_assert_ptr_nonnull(strstr(weft_tape_message(tape), "borrow: "));
+    ck_assert_ptr_null(weft_value(dry, weft_borrow(dry, WEFT_DIMS(3), data)).data);
+    ck_assert(!weft_is_nil(weft_borrow(dry, WEFT_DIMS(3), NULL)));
+    weft_tape_free(dry);
+    weft_tape_free(tape);
+}
+END_TEST
+
 START_TEST(the_first_nan_names_its_operation)
 {
     weft_tape *tape = new_tape(WEFT_CHECK_FINITE);
@@ -409,6 +435,7 @@ int main(void)
     tcase_add_test(modes, consuming_backward_keeps_only_what_was_asked);
     tcase_add_test(modes, retaining_backward_repeats_and_accumulates);
     tcase_add_test(modes, no_grad_and_dry_tapes);
+    tcase_add_test(modes, borrowed_memory_is_read_where_it_lies);
     tcase_add_test(modes, the_first_nan_names_its_operation);
     tcase_add_test(modes, a_watch_sees_all_that_computes_and_changes_nothing);
     suite_add_tcase(suite, modes);

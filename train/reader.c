@@ -1,7 +1,7 @@
 /* reader.c - reading one token a sentence at a time, with the keys and values of those before.
  *
- * A step enters them into its tape as constants and takes the longer ones out again. These copies
- * are small beside the step: attention has to read the same numbers once more anyway. */
+ * A step reads them where they lie, joins them to its own on the tape, and what goes on is copied from
+ * there. */
 #include "train/decode_internal.h"
 
 #include <string.h>
@@ -148,13 +148,13 @@ static void enter_past(weft_reader *reader)
                                     weft_constant_int(tape, WEFT_DIMS(B + 1), reader->self_offsets),
                                 .self_rows = enter_rows(reader) };
     for (int i = 0; i < config->decoder_layers && t > 0; i++)
-        reader->past.self[i] = weft_constant(tape, WEFT_DIMS(B, n_rows, width), reader->self[i]);
+        reader->past.self[i] = weft_borrow(tape, WEFT_DIMS(B, n_rows, width), reader->self[i]);
     if (config->decoder_only) return;
     const int64_t S = reader->S, M = reader->memory_offsets[S];
     reader->past.memory_offsets = weft_constant_int(tape, WEFT_DIMS(S + 1), reader->memory_offsets);
     reader->past.groups = weft_constant_int(tape, WEFT_DIMS(S + 1), reader->groups);
     for (int i = 0; i < config->decoder_layers; i++)
-        reader->past.memory[i] = weft_constant(tape, WEFT_DIMS(M, W), reader->memory[i]);
+        reader->past.memory[i] = weft_borrow(tape, WEFT_DIMS(M, W), reader->memory[i]);
 }
 
 weft_var weft_reader_step(weft_reader *reader, const int32_t *ids)
@@ -223,11 +223,15 @@ weft_status weft_reader_keep(weft_reader *reader, int64_t n, const int32_t *keep
                          weft_layer_past_width(layer); /* of a sentence */
     const weft_status status = make_room(reader, n * size);
     if (status != WEFT_OK) return status;
-    for (int i = 0; i < reader->model->config.decoder_layers; i++) {
-        const weft_real *const kv = weft_value(reader->tape, reader->past.self[i]).real;
-        for (int64_t k = 0; k < n; k++)
-            memcpy(reader->self[i] + k * size, kv + keep[k] * size,
-                   (size_t)size * sizeof(weft_real));
+    const weft_real *kv[WEFT_MAX_LAYERS];
+    const int64_t n_layers = reader->model->config.decoder_layers;
+    for (int64_t i = 0; i < n_layers; i++)
+        kv[i] = weft_value(reader->tape, reader->past.self[i]).real;
+#pragma omp parallel for schedule(static) num_threads(weft_team(n_layers *n, n_layers *n *size))
+    for (int64_t j = 0; j < n_layers * n; j++) {
+        const int64_t i = j / n, k = j % n;
+        memcpy(reader->self[i] + k * size, kv[i] + keep[k] * size,
+               (size_t)size * sizeof(weft_real));
     }
     if (!reader->model->config.decoder_only) keep_sources(reader, n, keep);
     reader->B = n;
