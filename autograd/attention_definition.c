@@ -2,6 +2,7 @@
  * whom becomes a mask, by the same predicate that the kernels ask. */
 #include "autograd/attention_internal.h"
 #include "autograd/fused_internal.h"
+#include "autograd/packed_internal.h"
 #include "core/checked.h"
 
 #include <math.h>
@@ -94,12 +95,6 @@ static weft_var dropout_factors(const definition *d, const part_of *of)
 
 /* ---- biases ------------------------------------------------------------------------------------- */
 
-/* Rows [row, row + n), columns [h C, (h + 1) C). */
-static weft_var part(weft_tape *t, weft_var x, int64_t row, int64_t n, int64_t h, int64_t C)
-{
-    return weft_slice(t, weft_slice(t, x, 0, row, row + n), 1, h * C, (h + 1) * C);
-}
-
 /* Rows of plane h of a bias [H, N, C]. */
 static weft_var plane_rows(const definition *d, const part_of *of, weft_var x)
 {
@@ -187,9 +182,9 @@ static weft_var define_head(const definition *d, const part_of *of)
     weft_tape *t = d->t;
     const weft_attention_sizes *s = &d->s;
     const int64_t g = of->h / (s->H / s->G);
-    const weft_var q = part(t, d->q, of->at.q_row, of->at.n_q, of->h, s->K),
-                   k = part(t, d->k, of->at.k_row, of->at.n_k, g, s->K),
-                   v = part(t, d->v, of->at.k_row, of->at.n_k, g, s->Kv);
+    const weft_var q = weft_packed_part(t, d->q, of->at.q_row, of->at.n_q, of->h, s->K),
+                   k = weft_packed_part(t, d->k, of->at.k_row, of->at.n_k, g, s->K),
+                   v = weft_packed_part(t, d->v, of->at.k_row, of->at.n_k, g, s->Kv);
     const weft_var scores = weft_scale(t, weft_matmul_t(t, q, false, k, true), (double)s->scale);
     weft_var weights = define_weights(d, of, add_biases(d, of, scores));
     if (d->a->p > 0) weights = weft_mul(t, weights, dropout_factors(d, of));
@@ -221,13 +216,6 @@ static weft_var define_sentence(const definition *d, weft_attention_place at)
     return y;
 }
 
-static weft_var as_matrix(weft_tape *t, weft_var x)
-{
-    const weft_tensor shape = weft_shape(t, x);
-    if (shape.rank == 2) return x;
-    return weft_reshape(t, x, WEFT_DIMS(weft_rows(&shape), weft_cols(&shape)));
-}
-
 void weft_attention_define(weft_rule *r)
 {
     weft_tape *t = r->tape;
@@ -244,9 +232,9 @@ void weft_attention_define(weft_rule *r)
                            .a = r->attr,
                            .s = weft_attention_sizes_of(&c),
                            .in = r->in,
-                           .q = as_matrix(t, r->in[WEFT_ATTENTION_Q]),
-                           .k = as_matrix(t, r->in[WEFT_ATTENTION_K]),
-                           .v = as_matrix(t, r->in[WEFT_ATTENTION_V]) };
+                           .q = weft_packed_matrix(t, r->in[WEFT_ATTENTION_Q]),
+                           .k = weft_packed_matrix(t, r->in[WEFT_ATTENTION_K]),
+                           .v = weft_packed_matrix(t, r->in[WEFT_ATTENTION_V]) };
     weft_var *parts = allocate(t, d.s.B + 1, sizeof *parts);
     if (!parts) return;
     int n = 0;

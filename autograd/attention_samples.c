@@ -186,8 +186,28 @@ static weft_var sample_sigmoid(weft_tape *t, int i)
     }
 }
 
+/* Lengths at the edges of tiles, and of one token; one head, or as many of keys as of queries, said. */
+static weft_var sample_edges(weft_tape *t, int i)
+{
+    weft_attention_spec spec = { .heads = i < 2 ? 1 : 3, .kv_heads = i == 2 ? 3 : 1 };
+    spec.causal = i % 2 == 1;
+    spec.q_offsets = integers(t, 6, (int32_t[]){ 0, 1, 64, 128, 193, 193 });
+    if (i == 3) spec.pattern = (weft_pattern_spec){ .kind = WEFT_PATTERN_WINDOW, .window = 66 };
+    if (i == 4) /* longer than any sentence */
+        spec.pattern = (weft_pattern_spec){ .kind = WEFT_PATTERN_WINDOW, .window = 200 };
+    return self(t, 193, 2, &spec);
+}
+
 /* Samples of one family follow those of another. */
-enum { ALL_BIASES = 12, PLAIN = 13, PATTERNS = 60, LISTED = 4, BIASED = 14, SIGMOIDS = 4 };
+enum {
+    ALL_BIASES = 12,
+    PLAIN = 13,
+    PATTERNS = 60,
+    LISTED = 4,
+    BIASED = 14,
+    SIGMOIDS = 4,
+    EDGES = 5
+};
 
 static weft_var sample_further(weft_tape *t, int i)
 {
@@ -196,7 +216,8 @@ static weft_var sample_further(weft_tape *t, int i)
     if ((i -= LISTED) < BIASED) return sample_biased(t, i, WEFT_SOFTMAX);
     if ((i -= BIASED) < BIASED) return sample_biased(t, i, WEFT_SIGMOID);
     if ((i -= BIASED) < SIGMOIDS) return sample_sigmoid(t, i);
-    switch (i - SIGMOIDS) {
+    if ((i -= SIGMOIDS) < EDGES) return sample_edges(t, i);
+    switch (i - EDGES) {
     case 0: return sample_at_end(t, (weft_attention_spec){ .heads = 2 });
     case 1:
         return sample_at_end(

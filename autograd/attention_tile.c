@@ -12,7 +12,7 @@
 
 #include "autograd/fused_internal.h"
 #include "autograd/rows_internal.h"
-#include "core/small_gemm.h"
+#include "autograd/weighted_internal.h"
 
 enum {
     TILE = WEFT_ATTENTION_TILE,
@@ -185,38 +185,12 @@ WEFT_INLINE void sigmoid_row(const weft_attention_head *h, int64_t i, int64_t pa
 
 /* ---- products with weights that may be 0 ---------------------------------------------------------- */
 
-WEFT_INLINE bool all_finite(int64_t R, int64_t C, const weft_real *x, int64_t ld)
-{
-    int bad = 0;
-    for (int64_t r = 0; r < R; r++)
-        for (int64_t c = 0; c < C; c++) bad |= !(x[r * ld + c] - x[r * ld + c] == 0);
-    return !bad;
-}
-
-/* C[m, n] (+)= A B, with A's element (i, k) at a[i a_row + k a_col]: what is exactly 0 in A adds
- * nothing, not even times a NaN or an infinity in B, so that these stay with those who see them. */
-WEFT_INLINE void sparse_product(int64_t m, int64_t n, int64_t k, const weft_real *a, int64_t a_row,
-                                int64_t a_col, const weft_real *b, int64_t ldb, weft_real *c,
-                                int64_t ldc, bool add)
-{
-    for (int64_t i = 0; i < m; i++) {
-        for (int64_t j = 0; j < n && !add; j++) c[i * ldc + j] = 0;
-        for (int64_t p = 0; p < k; p++)
-            if (a[i * a_row + p * a_col] != 0)
-                small_step(n, a[i * a_row + p * a_col], b + p * ldb, c + i * ldc, false);
-    }
-}
-
-/* The same, by the dense product where that gives the same: 0 times a number is 0. */
 WEFT_INLINE void weighted_product(weft_seen seen, int64_t m, int64_t n, int64_t k,
                                   const weft_real *a, int64_t a_row, int64_t a_col,
                                   const weft_real *b, int64_t ldb, weft_real *c, int64_t ldc,
                                   bool add)
 {
-    if (seen == WEFT_SEES_ALL || all_finite(k, n, b, ldb))
-        small_gemm_strided(m, n, k, a, a_row, a_col, b, ldb, c, ldc, add);
-    else
-        sparse_product(m, n, k, a, a_row, a_col, b, ldb, c, ldc, add);
+    product_of_weights(seen == WEFT_SEES_ALL, m, n, k, a, a_row, a_col, b, ldb, c, ldc, add);
 }
 
 /* ---- forward ------------------------------------------------------------------------------------ */

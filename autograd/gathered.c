@@ -1,10 +1,11 @@
 /* gathered.c - tiles of attention between gathered rows: see gathered_internal.h. The arithmetic is that
- * of attention_tile.c (Dao et al. 2022): scores seen so far are kept relative to the largest. */
+ * of attention_tile.c (Dao et al. 2022): scores seen so far are kept relative to the largest. A weight
+ * that is exactly 0 passes nothing on, not even a NaN of its key or value. */
 #include "autograd/gathered_internal.h"
 
 #include "autograd/rows_internal.h"
+#include "autograd/weighted_internal.h"
 #include "core/checked.h"
-#include "core/small_gemm.h"
 
 enum { TILE = WEFT_GATHERED_TILE, PAD = 16 };
 
@@ -66,7 +67,7 @@ void weft_gathered_begin(weft_gathered *g)
     }
 }
 
-/* scale Q K^T and the mask; columns are filled up to `pad`, the last ones as if masked. */
+/* scale Q K^T, -inf where masked; columns are filled up to `pad`, the last ones as if masked. */
 WEFT_INLINE int64_t scores(const weft_gathered *g)
 {
     const int64_t pad = (g->n_k + PAD - 1) / PAD * PAD;
@@ -77,7 +78,7 @@ WEFT_INLINE int64_t scores(const weft_gathered *g)
     for (int64_t i = 0; i < g->n_q; i++) {
         weft_real *s = g->score + i * TILE;
         const weft_real *mask = g->mask + i * TILE;
-        for (int64_t j = 0; j < g->n_k; j++) s[j] = s[j] * g->scale + mask[j];
+        for (int64_t j = 0; j < g->n_k; j++) s[j] = mask[j] == 0 ? s[j] * g->scale : mask[j];
         for (int64_t j = g->n_k; j < pad; j++) s[j] = (weft_real)-INFINITY;
     }
     return pad;
@@ -95,7 +96,8 @@ WEFT_KERNEL static void forward(weft_gathered *g)
         g->max[i] = new;
         for (int64_t c = 0; c < g->Kv && factor != 1; c++) o[c] *= factor;
     }
-    small_gemm_nn(g->n_q, g->Kv, g->n_k, g->score, TILE, g->v, g->Kv, g->o, g->Kv, true);
+    product_of_weights(false, g->n_q, g->Kv, g->n_k, g->score, TILE, 1, g->v, g->Kv, g->o, g->Kv,
+                       true);
 }
 
 void weft_gathered_forward(weft_gathered *g) { forward(g); }
@@ -112,13 +114,18 @@ WEFT_KERNEL static void backward(weft_gathered *g)
         const weft_real max = g->max[i], inverse = g->inverse[i], dot = g->dot[i];
 #pragma omp simd
         for (int64_t j = 0; j < pad; j++) {
-            s[j] = real_exp(s[j] - max) * inverse;
-            ds[j] = s[j] * (ds[j] - dot) * g->scale;
+            const weft_real weight = real_exp(s[j] - max) * inverse;
+            s[j] = s[j] == (weft_real)-INFINITY ? 0 : weight;
+            const weft_real change = s[j] * (ds[j] - dot) * g->scale;
+            ds[j] = s[j] == 0 ? 0 : change;
         }
     }
-    small_gemm_nn(g->n_q, g->K, g->n_k, g->dscore, TILE, g->k, g->K, g->dq, g->K, false);
-    small_gemm_tn(g->n_k, g->K, g->n_q, g->dscore, TILE, g->q, g->K, g->dk, g->K, false);
-    small_gemm_tn(g->n_k, g->Kv, g->n_q, g->score, TILE, g->dout, g->Kv, g->dv, g->Kv, false);
+    product_of_weights(false, g->n_q, g->K, g->n_k, g->dscore, TILE, 1, g->k, g->K, g->dq, g->K,
+                       false);
+    product_of_weights(false, g->n_k, g->K, g->n_q, g->dscore, 1, TILE, g->q, g->K, g->dk, g->K,
+                       false);
+    product_of_weights(false, g->n_k, g->Kv, g->n_q, g->score, 1, TILE, g->dout, g->Kv, g->dv,
+                       g->Kv, false);
 }
 
 void weft_gathered_backward(weft_gathered *g) { backward(g); }

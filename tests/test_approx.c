@@ -268,6 +268,42 @@ static weft_var by_choice(weft_tape *t, weft_var x, weft_var offsets, int kind)
             .heads = 2, .kind = (weft_probsparse_kind)kind, .factor = 2, .q_offsets = offsets });
 }
 
+/* NaN in token AT: by given buckets, or chosen queries, only who sees it has one, and nobody's gradient but
+ * of those that such a query sees. */
+START_TEST(nan_stays)
+{
+    enum { N = 150, AT = 80, K = 4 };
+    int32_t own[N];
+    weft_tape *t = weft_tape_new(WEFT_RETAIN);
+    const weft_var q = normal(t, 1, N, K), k = normal(t, 2, N, K), v = normal(t, 3, N, K);
+    for (int c = 0; c < K; c++)
+        weft_value(t, q).real[AT * K + c] = weft_value(t, k).real[AT * K + c] =
+            weft_value(t, v).real[AT * K + c] = NAN;
+    for (int i = 0; i < N; i++) own[i] = _i == 0 ? i % 3 : i % 2;
+    const weft_var choice = weft_constant_int(t, WEFT_DIMS(N, 1), own);
+    const weft_var y =
+        _i == 0 ? weft_lsh_attention(
+                      t, q, v,
+                      &(weft_lsh_spec){ .heads = 1, .chunk = N, .causal = true, .hashes = choice })
+                : weft_probsparse_attention(
+                      t, q, k, v,
+                      &(weft_probsparse_spec){ .heads = 1,
+                                               .kind = _i == 1 ? WEFT_PROBSPARSE_CAUSAL
+                                                               : WEFT_PROBSPARSE_PUBLISHED,
+                                               .selected = choice });
+    const weft_var loss = weft_sum(t, weft_mul(t, y, y), WEFT_ALL, false);
+    ck_assert_msg(weft_backward(t, loss, NULL) == WEFT_OK, "%s", weft_message());
+    const weft_tensor o = weft_value(t, y), dq = weft_gradient(t, q), dv = weft_gradient(t, v);
+    for (int i = 0; i < N; i++) {
+        const bool meets = _i > 0 || own[i] == own[AT]; /* tokens of one bucket */
+        ck_assert_int_eq(isnan(o.real[i * o.ld]), meets && i >= AT);
+        if (_i == 0 ? !meets : i < AT) ck_assert(isfinite(dq.real[i * dq.ld]));
+        if (_i == 0 && !meets) ck_assert(isfinite(dv.real[i * dv.ld]));
+    }
+    weft_tape_free(t);
+}
+END_TEST
+
 START_TEST(sentences_are_isolated)
 {
     for (int causal = 0; causal < 2; causal++) check_isolated(by_buckets, causal);
@@ -500,6 +536,7 @@ int main(void)
     suite_add_tcase(suite, projection);
     TCase *all = tcase_create("all");
     tcase_add_test(all, sentences_are_isolated);
+    tcase_add_loop_test(all, nan_stays, 0, 3);
     tcase_add_test(all, memory_is_linear);
     suite_add_tcase(suite, all);
     return run_suite(suite);

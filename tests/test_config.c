@@ -311,6 +311,10 @@ START_TEST(values_must_fit_together)
           "model.rope_length=64");
     UNFIT("model.attention = lsh needs model.mixer = attention", "model.attention=lsh",
           "model.mixer=lstm", "model.position=none");
+    UNFIT("model.kv_heads = 2 groups the heads of self-attention", "model.mixer=gru",
+          "model.position=none", "model.kv_heads=2");
+    UNFIT("model.qk_norm normalises queries and keys of self-attention", "model.mixer=lstm",
+          "model.position=none", "model.qk_norm=true");
     UNFIT("model.features needs model.attention = performer", "model.features=64");
     UNFIT("model.redraw needs model.attention = performer, lsh, probsparse or probsparse_causal",
           "model.attention=linear", "model.redraw=5");
@@ -366,6 +370,55 @@ START_TEST(values_must_fit_together)
 }
 END_TEST
 
+/* Patterns of attention, positions in its scores, its weights. */
+START_TEST(forms_of_attention_must_fit_together)
+{
+    UNFIT("model.position = alibi is added to the scores of exact attention",
+          "model.position=alibi", "model.attention=linear");
+    UNFIT("model.position = t5 is added to the scores of exact attention", "model.position=t5",
+          "model.mixer=lstm");
+    UNFIT("model.position = shaw is added to the scores of exact attention", "model.position=shaw",
+          "model.attention=probsparse_causal");
+    UNFIT("model.attention_weights = sigmoid needs exact attention",
+          "model.attention_weights=sigmoid", "model.attention=performer");
+    UNFIT("model.attention_weights = sigmoid needs exact attention",
+          "model.attention_weights=sigmoid", "model.mixer=rnn", "model.position=none");
+    UNFIT("model.sigmoid_bias = -2 needs model.attention_weights = sigmoid",
+          "model.sigmoid_bias=-2");
+    UNFIT("model.max_distance = 8 needs model.position = t5 or shaw", "model.position=alibi",
+          "model.max_distance=8");
+    UNFIT("so it needs an encoder: for model.kind = decoder-only take window",
+          "model.attention=longformer", "model.global_tokens=1", "model.kind=decoder-only");
+    UNFIT("model.attention = longformer needs model.global_tokens", "model.attention=longformer");
+    UNFIT("model.summary = 9 is more than the block of model.stride = 8 has",
+          "model.attention=fixed", "model.stride=8", "model.summary=9");
+    UNFIT("model.window_blocks = 2 must be odd", "model.attention=bigbird",
+          "model.window_blocks=2");
+    UNFIT("model.attention = window needs model.mixer = attention", "model.attention=window",
+          "model.mixer=lstm", "model.position=none");
+    UNFIT("model.window needs model.attention = window, dilated or longformer", "model.window=9");
+    UNFIT("model.gap needs model.attention = dilated", "model.attention=window", "model.gap=3");
+    UNFIT("model.stride needs model.attention = strided or fixed", "model.attention=window",
+          "model.stride=9");
+    UNFIT("model.summary needs model.attention = fixed", "model.attention=strided",
+          "model.summary=3");
+    UNFIT("model.block needs model.attention = bigbird", "model.attention=strided",
+          "model.block=9");
+    UNFIT("model.window_blocks needs model.attention = bigbird", "model.window_blocks=5");
+    UNFIT("model.global_blocks needs model.attention = bigbird", "model.global_blocks=5");
+    UNFIT("model.random_blocks needs model.attention = bigbird", "model.random_blocks=5");
+    UNFIT("model.global_tokens needs model.attention = window, dilated, strided, fixed or "
+          "longformer",
+          "model.attention=bigbird", "model.global_tokens=1");
+    UNFIT("model.probsparse_factor needs model.attention = probsparse or probsparse_causal",
+          "model.probsparse_factor=3");
+    UNFIT("model.lsh_rounds needs model.attention = lsh", "model.lsh_rounds=3");
+    UNFIT("model.linformer_k needs model.attention = linformer", "model.linformer_k=9");
+    UNFIT("model.feature_kind needs model.attention = performer", "model.attention=linear",
+          "model.feature_kind=hyperbolic");
+}
+END_TEST
+
 START_TEST(distances)
 {
     ck_assert_int_eq(weft_edit_distance("", "abc"), 3);
@@ -406,6 +459,7 @@ int main(void)
     suite_add_tcase(suite, text);
     TCase *fit = tcase_create("fit");
     tcase_add_test(fit, values_must_fit_together);
+    tcase_add_test(fit, forms_of_attention_must_fit_together);
     suite_add_tcase(suite, fit);
     return run_suite(suite);
 }

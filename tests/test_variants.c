@@ -151,6 +151,42 @@ static void by_choice(weft_transformer_config *c)
     c->encoder_layers = c->decoder_layers = 1;
     approximate(c, WEFT_BY_CHOICE);
 }
+static void turned_and_normed(weft_transformer_config *c)
+{
+    c->position = WEFT_POSITION_ROTARY;
+    c->layer.qk_norm = true;
+}
+static void by_features_normed(weft_transformer_config *c)
+{
+    by_features_grouped(c);
+    c->layer.qk_norm = true;
+}
+static void by_random_turned(weft_transformer_config *c)
+{
+    approximate(c, WEFT_BY_RANDOM);
+    turned_and_normed(c);
+    c->layer.kv_heads = 2;
+}
+static void by_buckets_turned(weft_transformer_config *c)
+{
+    by_buckets(c);
+    turned_and_normed(c);
+}
+static void by_projection_normed(weft_transformer_config *c)
+{
+    by_one_projection(c);
+    c->layer.qk_norm = true;
+}
+static void by_choice_turned(weft_transformer_config *c)
+{
+    by_choice(c);
+    turned_and_normed(c);
+}
+static void by_causal_choice_turned(weft_transformer_config *c)
+{
+    approximate(c, WEFT_BY_CAUSAL_CHOICE);
+    turned_and_normed(c);
+}
 static void by_causal_choice(weft_transformer_config *c) { approximate(c, WEFT_BY_CAUSAL_CHOICE); }
 
 static void as_the_paper(weft_transformer_config *c) { (void)c; }
@@ -260,6 +296,12 @@ static const variant variants[] = {
     { "projected keys, one matrix", by_one_projection },
     { "chosen queries", by_choice },
     { "chosen queries, strictly causal", by_causal_choice },
+    { "linear attention, grouped heads, QK-norm", by_features_normed, .sums = true },
+    { "random features, grouped heads, QK-norm, rotary", by_random_turned, .sums = true },
+    { "buckets, QK-norm, rotary", by_buckets_turned },
+    { "projected keys, grouped heads, QK-norm", by_projection_normed },
+    { "chosen queries, QK-norm, rotary", by_choice_turned },
+    { "chosen queries, strictly causal, QK-norm, rotary", by_causal_choice_turned },
     { "as the paper", as_the_paper },
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants, N_CASES = 2 * N_VARIANTS };

@@ -201,6 +201,21 @@ static weft_status check_strays(const weft_config *config)
     return WEFT_OK;
 }
 
+/* What a layer in place of self-attention has not. */
+static weft_status check_mixer(const weft_config *config)
+{
+    if (config->model.mixer == WEFT_CONFIG_ATTENTION) return WEFT_OK;
+    if (config->model.kv_heads > 0)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.kv_heads = %lld groups the heads of self-attention: it needs "
+                          "model.mixer = attention",
+                          (long long)config->model.kv_heads);
+    if (config->model.qk_norm)
+        return weft_error(WEFT_ERR_INPUT, "model.qk_norm normalises queries and keys of "
+                                          "self-attention: it needs model.mixer = attention");
+    return WEFT_OK;
+}
+
 /* Patterns, biases and weights of exact attention. */
 static weft_status check_exact(const weft_config *config)
 {
@@ -343,9 +358,10 @@ weft_status weft_config_check_model(const weft_config *config)
             WEFT_ERR_INPUT,
             "model.norm = deep draws values apart from queries and keys: model.init = "
             "xavier_stacked cannot be");
-    const weft_status status = check_rope(config);
-    const weft_status exact = status == WEFT_OK ? check_exact(config) : status;
-    return exact == WEFT_OK ? check_approximation(config) : exact;
+    weft_status status = check_rope(config);
+    if (status == WEFT_OK) status = check_mixer(config);
+    if (status == WEFT_OK) status = check_exact(config);
+    return status == WEFT_OK ? check_approximation(config) : status;
 }
 
 static weft_status check_training(const weft_config *config)

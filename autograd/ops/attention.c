@@ -36,6 +36,7 @@
  */
 #include "autograd/attention_internal.h"
 #include "autograd/fused_internal.h"
+#include "autograd/packed_internal.h"
 #include "core/checked.h"
 
 #include <math.h>
@@ -66,16 +67,11 @@ typedef weft_attention_sizes attention_sizes;
 
 /* ---- infer -------------------------------------------------------------------------------------- */
 
-static int64_t sentences(const weft_tensor *x, const weft_tensor *offsets)
-{
-    return offsets->rank >= 0 ? offsets->dim[0] - 1 : x->rank == 3 ? x->dim[0] : 1;
-}
-
 attention_sizes weft_attention_sizes_of(const weft_call *c)
 {
     const attention_attr *a = c->attr;
     const weft_tensor *in = c->in;
-    attention_sizes s = { .B = sentences(&in[Q], &in[Q_OFFSETS]),
+    attention_sizes s = { .B = weft_packed_sentences(&in[Q], &in[Q_OFFSETS]),
                           .N = weft_rows(&in[Q]),
                           .M = weft_rows(&in[K_IN]),
                           .H = a->heads,
@@ -86,20 +82,13 @@ attention_sizes weft_attention_sizes_of(const weft_call *c)
     return s;
 }
 
-/* Where sentence b begins. */
-static int64_t begin(const weft_tensor *x, const weft_tensor *offsets, int64_t b)
-{
-    if (offsets->rank >= 0) return offsets->i32[b];
-    return x->rank == 3 ? b * x->dim[1] : b * weft_rows(x);
-}
-
 weft_attention_place weft_attention_place_of(const weft_call *c, int64_t b)
 {
     const weft_tensor *in = c->in;
-    weft_attention_place of = { .q_row = begin(&in[Q], &in[Q_OFFSETS], b),
-                                .k_row = begin(&in[K_IN], &in[K_OFFSETS], b) };
-    of.n_q = begin(&in[Q], &in[Q_OFFSETS], b + 1) - of.q_row;
-    of.n_k = begin(&in[K_IN], &in[K_OFFSETS], b + 1) - of.k_row;
+    weft_attention_place of = { .q_row = weft_packed_begin(&in[Q], &in[Q_OFFSETS], b),
+                                .k_row = weft_packed_begin(&in[K_IN], &in[K_OFFSETS], b) };
+    of.n_q = weft_packed_begin(&in[Q], &in[Q_OFFSETS], b + 1) - of.q_row;
+    of.n_k = weft_packed_begin(&in[K_IN], &in[K_OFFSETS], b + 1) - of.k_row;
     return of;
 }
 
@@ -169,26 +158,6 @@ static bool check_widths(const weft_call *c)
     return true;
 }
 
-/* Do the offsets rise from 0 to `rows`? */
-static bool check_offsets(const weft_call *c, int input, const char *name, int64_t rows)
-{
-    const weft_tensor *offsets = &c->in[input];
-    if (offsets->rank < 0) return true;
-    if (offsets->rank != 1 || offsets->dim[0] < 1)
-        return weft_fail(c, WEFT_ERR_SHAPE, "%s must be [B+1]", name);
-    if (weft_call_is_dry(c)) return true;
-    const int64_t B = offsets->dim[0] - 1;
-    const int32_t *at = offsets->i32;
-    if (at[0] != 0 || at[B] != rows)
-        return weft_fail(c, WEFT_ERR_RANGE, "%s go from %d to %d, not from 0 to the %lld rows",
-                         name, (int)at[0], (int)at[B], (long long)rows);
-    for (int64_t b = 0; b < B; b++)
-        if (at[b] > at[b + 1])
-            return weft_fail(c, WEFT_ERR_RANGE, "%s fall from %d to %d at sentence %lld", name,
-                             (int)at[b], (int)at[b + 1], (long long)b);
-    return true;
-}
-
 /* Where positions on both sides are those of one sentence: as many queries as keys, or at its end. */
 static bool check_positions(const weft_call *c, int64_t B, const char *what)
 {
@@ -209,11 +178,11 @@ static bool check_sentences(const weft_call *c)
     const attention_attr *a = c->attr;
     if ((in[Q_OFFSETS].rank < 0) != (in[K_OFFSETS].rank < 0))
         return weft_fail(c, WEFT_ERR_SHAPE, "k_offsets without q_offsets");
-    if (!check_offsets(c, Q_OFFSETS, "q_offsets", weft_rows(&in[Q])) ||
-        !check_offsets(c, K_OFFSETS, "k_offsets", weft_rows(&in[K_IN])))
+    if (!weft_packed_check(c, Q_OFFSETS, "q_offsets", weft_rows(&in[Q])) ||
+        !weft_packed_check(c, K_OFFSETS, "k_offsets", weft_rows(&in[K_IN])))
         return false;
-    const int64_t B = sentences(&in[Q], &in[Q_OFFSETS]),
-                  of_k = sentences(&in[K_IN], &in[K_OFFSETS]);
+    const int64_t B = weft_packed_sentences(&in[Q], &in[Q_OFFSETS]),
+                  of_k = weft_packed_sentences(&in[K_IN], &in[K_OFFSETS]);
     if (B != of_k)
         return weft_fail(c, WEFT_ERR_SHAPE, "%lld sentences of queries, %lld of keys", (long long)B,
                          (long long)of_k);
@@ -272,7 +241,7 @@ static bool check_blocks(const weft_call *c, const weft_pattern *p)
                 return weft_fail(c, WEFT_ERR_RANGE, "block_index %d of block %lld does not rise",
                                  (int)index->i32[k], (long long)a);
     }
-    for (int64_t b = 0; b < sentences(&c->in[Q], &c->in[Q_OFFSETS]); b++) {
+    for (int64_t b = 0; b < weft_packed_sentences(&c->in[Q], &c->in[Q_OFFSETS]); b++) {
         const weft_attention_place of = weft_attention_place_of(c, b);
         if (of.n_k > A * p->block)
             return weft_fail(c, WEFT_ERR_RANGE,
@@ -321,7 +290,7 @@ static bool check_plane(const weft_call *c, int input, const char *name, bool sh
         return weft_fail(c, WEFT_ERR_SHAPE, "%s must be [%lld, %lld, C]%s", name, (long long)H,
                          (long long)N, shared ? " or without its first dimension" : "");
     if (weft_call_is_dry(c)) return true;
-    for (int64_t b = 0; b < sentences(&c->in[Q], &c->in[Q_OFFSETS]); b++) {
+    for (int64_t b = 0; b < weft_packed_sentences(&c->in[Q], &c->in[Q_OFFSETS]); b++) {
         const weft_attention_place of = weft_attention_place_of(c, b);
         if (of.n_q > 0 && of.n_k > weft_cols(x))
             return weft_fail(c, WEFT_ERR_SHAPE, "%s has %lld columns, sentence %lld %lld keys",
@@ -427,10 +396,7 @@ static bool infer(weft_call *c)
     if (!check_widths(c) || !check_sentences(c) || !check_pattern(c) || !check_biases(c))
         return false;
     const attention_sizes s = weft_attention_sizes_of(c);
-    int64_t dim[WEFT_MAX_RANK] = { 0 };
-    for (int i = 0; i < c->in[Q].rank; i++) dim[i] = c->in[Q].dim[i];
-    dim[c->in[Q].rank - 1] = s.H * s.Kv;
-    return set_scratch(c, &s) && weft_out(c, 0, WEFT_REAL, c->in[Q].rank, dim) &&
+    return set_scratch(c, &s) && weft_packed_out(c, Q, s.H * s.Kv) &&
            weft_save(c, 0, WEFT_REAL, 2 * s.H * s.N);
 }
 

@@ -19,6 +19,7 @@
  * @return      [N, H Kv], or [B, T, H Kv]
  *
  * Gradient     dV, dQ, dK as in attention; through the normalisation dq += (dk - k (k . dk)) / |q|
+ *              A weight that is exactly 0 passes nothing on, not even a NaN of its key or value
  * Errors       WEFT_ERR_SHAPE  columns that are no H heads of one width, rows that differ;
  *              WEFT_ERR_RANGE  heads, rounds, buckets, chunk, scale, offsets, a hash below 0 or above
  *              262143

@@ -19,6 +19,7 @@
  * @return      [N, H Kv], or [B, T, H Kv]; a query without keys gives 0
  *
  * Gradient     that of attention for the chosen queries; of the others dv_j gets its share of do_i
+ *              A weight that is exactly 0 passes nothing on, not even a NaN of its key or value
  * Errors       WEFT_ERR_SHAPE  columns that are no H heads of one width, rows that differ, numbers of
  *                              sentences that differ, causal with unequal sentences
  *              WEFT_ERR_RANGE  heads, factor, scale, offsets

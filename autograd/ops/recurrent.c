@@ -25,6 +25,7 @@
  * Saved          the gates (LSTM, GRU 4 N D; GRU_BEFORE 3 N D; tanh nothing)
  * Limit          a product [sentences, D] x [D, P D] a time step: latency for short batches
  */
+#include "autograd/packed_internal.h"
 #include "autograd/recurrent_internal.h"
 
 #include "core/checked.h"
@@ -54,22 +55,6 @@ static sizes sizes_of(const weft_call *c)
                     .P = weft_cell_inputs(cell) * D,
                     .S = weft_cell_state(cell) * D,
                     .G = weft_cell_saved(cell) * D };
-}
-
-/* Do the offsets rise from 0 to N? */
-static bool check_offsets(const weft_call *c, int64_t N)
-{
-    const weft_tensor *offsets = &c->in[OFFSETS];
-    if (offsets->rank < 0) return true;
-    if (offsets->rank != 1 || offsets->dim[0] < 1)
-        return weft_fail(c, WEFT_ERR_SHAPE, "offsets must be [B+1]");
-    const int32_t *at = offsets->i32;
-    if (!at || weft_call_is_dry(c)) return true;
-    const int64_t B = offsets->dim[0] - 1;
-    bool rises = at[0] == 0 && at[B] == N;
-    for (int64_t b = 0; b < B && rises; b++) rises = at[b] <= at[b + 1];
-    return rises || weft_fail(c, WEFT_ERR_RANGE, "offsets must rise from 0 to the %lld rows of x",
-                              (long long)N);
 }
 
 /* ---- time ------------------------------------------------------------------------------------- */
@@ -137,7 +122,7 @@ static bool infer(weft_call *c)
                          (long long)s.D, (long long)s.P, (long long)s.P, (long long)s.D);
     if (bias->rank >= 0 && (bias->rank != 1 || bias->dim[0] != s.P))
         return weft_fail(c, WEFT_ERR_SHAPE, "bias must be [%lld]", (long long)s.P);
-    if (!check_offsets(c, s.N)) return false;
+    if (!weft_packed_check(c, OFFSETS, "offsets", s.N)) return false;
     if (state->rank >= 0 && (state->rank != 2 || state->dim[0] != s.B || state->dim[1] != s.S))
         return weft_fail(c, WEFT_ERR_SHAPE, "state must be [%lld, %lld]", (long long)s.B,
                          (long long)s.S);
