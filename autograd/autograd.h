@@ -199,6 +199,9 @@ weft_status weft_grad(weft_tape *tape, weft_var y, weft_var dy, int n, const wef
 /** Run every recorded operation again, oldest first, on the present values of the leaves (needs
  *  WEFT_RETAIN). Leaves are written through weft_value(tape, leaf).real. */
 weft_status weft_replay(weft_tape *tape) WEFT_MUST_CHECK;
+/** The same where only the leaves that lie in `changed` are others than when all was last computed: what
+ *  does not depend on them keeps its values. */
+weft_status weft_replay_changed(weft_tape *tape, const weft_tensor *changed) WEFT_MUST_CHECK;
 
 /* ---- operations: one line each, in ops.def -------------------------------------------------- */
 

@@ -30,7 +30,7 @@ static bool compute(weft_difference *d, double step, weft_real *to)
     const int64_t n = weft_size(&d->x);
     for (int64_t k = 0; k < n; k++)
         d->x.real[k] = (weft_real)((double)d->room[k] + step * (double)d->v[k]);
-    if (weft_replay(d->tape) != WEFT_OK) return false;
+    if (weft_replay_changed(d->tape, &d->x) != WEFT_OK) return false;
     for (int j = 0; j < d->n; j++) {
         const weft_tensor y = weft_value(d->tape, d->y[j]);
         const int64_t R = weft_rows(&y), C = weft_cols(&y);
@@ -68,7 +68,7 @@ static double quotient(weft_difference *d, double a, double b, double *rounding)
 
 double weft_difference_central(weft_difference *d, double goal)
 {
-    double h = 0.1 * d->scale, row[WIDTH], above[WIDTH], least = INFINITY, answer = NAN,
+    double h = d->first > 0 ? d->first : 0.1 * d->scale, row[WIDTH], above[WIDTH], least = INFINITY, answer = NAN,
            rounding = 0;
     int width = 0;
     for (int level = 0; level < LEVELS && least > goal && least > rounding; level++, h /= 2) {
@@ -107,5 +107,5 @@ void weft_difference_sides(weft_difference *d, double side[2])
 void weft_difference_end(weft_difference *d)
 {
     memcpy(d->x.real, d->room, (size_t)weft_size(&d->x) * sizeof *d->room);
-    if (weft_replay(d->tape) != WEFT_OK) return; /* the tape keeps its failure */
+    if (weft_replay_changed(d->tape, &d->x) != WEFT_OK) return; /* the tape keeps its failure */
 }

@@ -17,6 +17,7 @@ typedef struct weft_difference {
     const weft_real *v; /* direction of its change, norm 1 */
     weft_real *room;    /* size(x) + 2 size(w) elements */
     double scale;       /* a step that is small for x; set by weft_difference_begin */
+    double first;       /* step to begin with; 0: a tenth of scale */
 } weft_difference;
 
 void weft_difference_begin(weft_difference *d);

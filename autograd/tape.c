@@ -775,6 +775,42 @@ weft_status weft_replay(weft_tape *tape)
     return tape->status;
 }
 
+static bool lies_in(const weft_tensor *x, const weft_tensor *all)
+{
+    const uintptr_t at = (uintptr_t)x->data, from = (uintptr_t)all->data;
+    return at >= from && at < from + (size_t)weft_size(all) * sizeof(weft_real);
+}
+
+/* Does node n depend on a marked value? Then so do its outputs. */
+static bool pass_mark(const weft_tape *tape, const node *n, bool marks[])
+{
+    bool depends = false;
+    for (int i = 0; i < n->n_in && !depends; i++) {
+        const uint32_t in = tape->inputs[n->first_in + (uint32_t)i];
+        depends = in > 0 && marks[in - 1];
+    }
+    for (int j = 0; j < n->n_out && depends; j++) marks[n->first_out + (uint32_t)j] = true;
+    return depends;
+}
+
+weft_status weft_replay_changed(weft_tape *tape, const weft_tensor *changed)
+{
+    if (!weft_tape_ready(tape, "weft_replay_changed")) return tape->status;
+    if (!(tape->flags & WEFT_RETAIN))
+        return weft_tape_fail(tape, WEFT_ERR_STATE,
+                              "weft_replay_changed: needs a tape with WEFT_RETAIN");
+    bool *marks = weft_alloc((size_t)tape->n_values + 1, sizeof *marks);
+    if (!marks) return weft_tape_fail(tape, WEFT_ERR_MEMORY, "%s", weft_message());
+    for (uint32_t i = 0; i < tape->n_values; i++) {
+        const weft_tensor x = weft_tape_tensor(tape, i);
+        marks[i] = lies_in(&x, changed);
+    }
+    for (uint32_t i = 0; i < tape->n_nodes && tape->status == WEFT_OK; i++)
+        if (pass_mark(tape, &tape->nodes[i], marks)) compute(tape, i);
+    weft_free(marks);
+    return tape->status;
+}
+
 /* ---- looking for NaN ------------------------------------------------------------------------- */
 
 /* First element that is not finite, -1 when all are. */

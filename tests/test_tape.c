@@ -88,6 +88,32 @@ START_TEST(retaining_backward_repeats_and_accumulates)
 }
 END_TEST
 
+/* Only what depends on the leaf is computed again, through views too. */
+START_TEST(replay_of_what_changed)
+{
+    weft_tape *tape = new_tape(WEFT_RETAIN);
+    const weft_var x = leaf3(tape), z = leaf3(tape);
+    const weft_var a = cube_sum(tape, weft_slice(tape, x, 0, 0, 2)), b = cube_sum(tape, z);
+    const weft_var both = weft_add(tape, a, b);
+    weft_tensor of_x = weft_value(tape, x), of_z = weft_value(tape, z);
+    of_x.real[0] = 2;
+    of_z.real[0] = 2;
+    ck_assert_int_eq(weft_replay_changed(tape, &of_x), WEFT_OK);
+    ck_assert_double_eq(weft_item(tape, a), 16);
+    ck_assert_double_eq(weft_item(tape, b), 36);
+    ck_assert_double_eq(weft_item(tape, both), 52);
+    ck_assert_int_eq(weft_replay_changed(tape, &of_z), WEFT_OK);
+    ck_assert_double_eq(weft_item(tape, both), 59);
+    weft_tape_free(tape);
+    tape = new_tape(0);
+    const weft_var y = leaf3(tape);
+    of_x = weft_value(tape, y);
+    ck_assert_int_eq(weft_replay_changed(tape, &of_x), WEFT_ERR_STATE);
+    check_failed(tape, WEFT_ERR_STATE, "weft_replay_changed: needs a tape with WEFT_RETAIN");
+    weft_tape_free(tape);
+}
+END_TEST
+
 START_TEST(no_grad_and_dry_tapes)
 {
     weft_tape *tape = new_tape(WEFT_NO_GRAD);
@@ -434,6 +460,7 @@ int main(void)
     TCase *modes = tcase_create("modes");
     tcase_add_test(modes, consuming_backward_keeps_only_what_was_asked);
     tcase_add_test(modes, retaining_backward_repeats_and_accumulates);
+    tcase_add_test(modes, replay_of_what_changed);
     tcase_add_test(modes, no_grad_and_dry_tapes);
     tcase_add_test(modes, borrowed_memory_is_read_where_it_lies);
     tcase_add_test(modes, the_first_nan_names_its_operation);

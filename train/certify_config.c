@@ -21,6 +21,13 @@ static int64_t longest(const weft_config *config)
     return most > 2 ? most : 2;
 }
 
+/* Each tensor takes several passes over all parameters: the more of these, the shorter the sentences. */
+static int64_t longest_for_gradient(int64_t longest, int64_t n_parameters)
+{
+    const int64_t n = (1 << 26) / n_parameters;
+    return n >= longest ? longest : n > 8 ? n : 8;
+}
+
 /* Positions that occur: of training, and of what is decoded. */
 static int64_t positions(const weft_config *config)
 {
@@ -64,6 +71,8 @@ weft_status weft_certify(const weft_config *config, weft_certificate_kind kind,
     weft_transformer *model = weft_alloc(1, sizeof *model);
     weft_status status =
         params && model ? weft_transformer_init(model, params, &shape) : WEFT_ERR_MEMORY;
+    if (status == WEFT_OK && kind == WEFT_CERTIFY_GRADIENT && (!given || given->longest == 0))
+        spec.longest = longest_for_gradient(spec.longest, weft_params_size(params));
     if (status == WEFT_OK) status = ask(kind, &spec, model, params, positions(config), certificate);
     weft_free(model);
     weft_params_free(params);

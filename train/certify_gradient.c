@@ -8,6 +8,10 @@
 
 static const double tolerance = sizeof(weft_real) == 4 ? 2e-2 : 1e-7;
 
+/* Larger steps move some of the many inputs of a whole model's ReLUs past 0 and say nothing. In float,
+ * where they are lost in rounding, steps are left to the differences. */
+static const double first_step = sizeof(weft_real) == 4 ? 0 : 4e-4;
+
 typedef struct check {
     const weft_subject *subject;
     weft_certify_spec spec;
@@ -51,7 +55,7 @@ static void judge(check *c, int i, weft_difference *d, const weft_tensor *g)
     }
     const double unit = fmax(sqrt(squares / (double)n), 1e-8);
     weft_difference_begin(d);
-    const double difference = weft_difference_central(d, 0.1 * tolerance * unit);
+    const double difference = weft_difference_central(d, 0.3 * tolerance * unit);
     const double error = fabs(gv - difference) / unit;
     bool right = error <= tolerance;
     if (!right && at_kink(d, gv, unit)) {
@@ -102,6 +106,7 @@ static weft_status ask_all(check *c)
                                   .w = &one,
                                   .x = weft_params_value(params, i),
                                   .v = c->v,
+                                  .first = first_step,
                                   .room = c->room };
             judge(c, i, &d, &g);
             if (weft_tape_status(c->tape) != WEFT_OK) return weft_tape_status(c->tape);
@@ -124,9 +129,10 @@ weft_status weft_certify_gradient(const weft_subject *subject, const weft_certif
     if (status == WEFT_OK && !(c.tape = weft_tape_new(WEFT_RETAIN))) status = WEFT_ERR_MEMORY;
     if (status == WEFT_OK) status = record(&c, &some);
     if (status == WEFT_OK) status = ask_all(&c);
-    weft_certify_say(certificate, "%d tensors, worst relative error %.1e (%s)%s",
-                     weft_params_count(subject->params), certificate->worst, c.worst_name,
-                     c.n_kinks > 0 ? "; some at kinks, within both sides" : "");
+    weft_certify_say(
+        certificate, "%d tensors, sentences of 1 to %lld tokens: worst relative error %.1e (%s)%s",
+        weft_params_count(subject->params), (long long)c.spec.longest, certificate->worst,
+        c.worst_name, c.n_kinks > 0 ? "; some at kinks, within both sides" : "");
     weft_tape_free(c.tape);
     weft_free(c.v);
     weft_free(c.room);

@@ -5,7 +5,7 @@ set(small --task copy --set data.train_size=200 --set data.valid_size=10 --set m
           --set model.ffn=24 --set model.heads=2 --set model.encoder_layers=1
           --set model.decoder_layers=1 --set train.batch_tokens=500 --longest 12 --probes 4)
 expect(CODE 0 ARGS check ${small}
-  OUT_HAS "^causality  double  holds  4 places: .*\ncausality  float   holds .*\nisolation  double  holds  6 sentences.*\nisolation  float   holds .*\ngradient   double  holds .*\nrows       double  holds .*\npositions  double  holds  257 positions.*\ndecoding   double  holds .*bit by bit.*\nlimits             holds  longest .*\n9 of 9 certificates hold\n$")
+  OUT_HAS "^causality  double  holds  4 places: .*\ncausality  float   holds .*\nisolation  double  holds  6 sentences.*\nisolation  float   holds .*\ngradient   double  holds  [0-9]+ tensors, sentences of 1 to 12 tokens: worst.*\nrows       double  holds .*\npositions  double  holds  257 positions.*\ndecoding   double  holds .*bit by bit.*\nlimits             holds  longest .*\n9 of 9 certificates hold\n$")
 expect(CODE 0 ARGS check ${small} --only positions --set model.position=none
   OUT_HAS "^positions  double  -      the model encodes no positions\n0 of 0 certificates hold\n$")
 
@@ -28,6 +28,24 @@ expect(CODE 1 ARGS check --config short.ini --only limits
 expect(CODE 1 ARGS check --config short.ini --only limits --set train.batch_tokens=100000000
        --set data.valid= --set model.d_model=65536 --set model.ffn=1048576
        --set model.encoder_layers=60 OUT_HAS "FAILS  a step of .* tokens takes [0-9]+ MiB, this computer has")
+
+set(limits check ${small} --only limits)
+expect(CODE 0 ARGS ${limits} --set model.attention=window OUT_HAS "holds  longest training sentence .* MiB; no text is beyond model.window: each is seen whole\n")
+expect(CODE 0 ARGS ${limits} --set model.attention=window --set model.window=4 OUT_HAS "holds  longest training sentence .* MiB\n")
+expect(CODE 0 ARGS ${limits} --set model.attention=lsh OUT_HAS "no text is beyond model.lsh_chunk")
+expect(CODE 0 ARGS ${limits} --set model.attention=probsparse --set model.probsparse_factor=9 OUT_HAS "no text is beyond model.probsparse_factor")
+expect(CODE 1 ARGS ${limits} --set model.position=rope --set model.rope_scaling=yarn --set model.rope_factor=2 --set model.rope_length=100
+       OUT_HAS "FAILS  data.max_length asks for 257 tokens, model.rope_factor times model.rope_length = 200\n")
+expect(CODE 0 ARGS ${limits} --set model.position=rope --set model.rope_scaling=dynamic --set model.rope_length=4
+       OUT_HAS "holds .*; texts are longer than model.rope_length = 4\n")
+expect(CODE 1 ARGS check --config short.ini --only limits --set model.position=none --set model.attention=linformer
+       --set model.linformer_length=10 OUT_HAS "FAILS  the validation text has a sentence of 13 tokens, model.linformer_length = 10\n")
+file(WRITE ${WORK}/bare.ini "[data]\nmax_length = 8\n")
+expect(CODE 0 ARGS check --config bare.ini --only limits --set data.max_vocab=0 OUT_HAS "holds  sentences of up to 8 tokens; the configuration names no data; no data.max_vocab says what a step takes\n")
+expect(CODE 0 ARGS check --config bare.ini --only limits --set data.max_vocab=1000 OUT_HAS "names no data; a step takes [0-9]+ of [0-9]+ MiB\n")
+
+expect(CODE 0 ARGS check ${small} --only rows --set model.attention_weights=sigmoid
+       OUT_HAS "^rows       double  -      sigmoid weights are not normalised: nothing has to be 1\n0 of 0")
 
 expect(CODE 2 ARGS check ERR "weft check: one of --config FILE and --task NAME is needed\n")
 expect(CODE 2 ARGS check ${small} --only luck ERR "weft check: there is no certificate luck\n")
