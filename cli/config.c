@@ -33,11 +33,17 @@ static const char task_config[] = "[model]\n"
 weft_status weft_cli_config(const char *path, const char *task_name, const weft_cli_texts *set,
                             weft_config *config)
 {
-    weft_status status = WEFT_OK;
     weft_config_init(config);
+    return weft_cli_config_on(path, task_name, set, config);
+}
+
+weft_status weft_cli_config_on(const char *path, const char *task_name, const weft_cli_texts *set,
+                               weft_config *config)
+{
+    weft_status status = WEFT_OK;
     if (path) {
         status = weft_config_read(config, path);
-    } else {
+    } else if (task_name) {
         const weft_task *task = weft_task_find(task_name);
         if (!task) return WEFT_ERR_INPUT;
         status = weft_config_parse(config, task_config, "--task");

@@ -9,5 +9,8 @@
  *  section.key=value. Not checked yet: weft_config_check. */
 weft_status weft_cli_config(const char *path, const char *task, const weft_cli_texts *set,
                             weft_config *config) WEFT_MUST_CHECK;
+/** The same on top of what `config` holds; neither file nor task is allowed. */
+weft_status weft_cli_config_on(const char *path, const char *task, const weft_cli_texts *set,
+                               weft_config *config) WEFT_MUST_CHECK;
 
 #endif

@@ -19,7 +19,7 @@
 enum { PATH_BYTES = 4096 };
 
 typedef struct arguments {
-    const char *config, *task, *resume, *out;
+    const char *config, *task, *resume, *init, *out;
     weft_cli_texts set;
     int64_t threads;
     bool dump_config, sanity, lr_range;
@@ -52,14 +52,26 @@ static weft_status join(const char *dir, const char *name, char path[PATH_BYTES]
     return weft_error(WEFT_ERR_INPUT, "%s: the path is too long", dir);
 }
 
+/* With --init all that is not said is as the model had it: its checkpoint has no paths. */
+static weft_status read_init(const arguments *args, weft_config *config)
+{
+    weft_checkpoint_file *file = NULL;
+    weft_status status = weft_model_open(args->init, &file);
+    if (status == WEFT_OK) status = weft_model_config(file, config);
+    weft_checkpoint_close(file);
+    return status == WEFT_OK ? status : weft_error_prefix(status, "--init %s: ", args->init);
+}
+
 static weft_status read_config(const arguments *args, weft_config *config)
 {
     char path[PATH_BYTES];
     weft_status status = WEFT_OK;
+    weft_config_init(config);
     if (args->resume) status = join(args->resume, "config.ini", path);
+    if (args->init) status = read_init(args, config);
     if (status == WEFT_OK)
         status =
-            weft_cli_config(args->resume ? path : args->config, args->task, &args->set, config);
+            weft_cli_config_on(args->resume ? path : args->config, args->task, &args->set, config);
     return status == WEFT_OK ? weft_config_check(config) : status;
 }
 
@@ -77,7 +89,7 @@ static weft_status print_config(const weft_config *config)
 /* out/NAME after the task or the configuration's file. */
 static void default_folder(const arguments *args, char path[PATH_BYTES])
 {
-    const char *name = args->config ? args->config : args->task;
+    const char *name = args->config ? args->config : args->task ? args->task : "init";
     const char *slash = strrchr(name, '/');
     if (slash) name = slash + 1;
     const char *dot = args->config ? strrchr(name, '.') : NULL;
@@ -303,7 +315,9 @@ static weft_status train(const arguments *args, int *exit_code)
             default_folder(args, dir);
         }
         status = check_new(dir);
-        if (status == WEFT_OK) status = weft_trainer_new(&config, &trainer);
+        if (status == WEFT_OK)
+            status = args->init ? weft_trainer_init(&config, args->init, &trainer)
+                                : weft_trainer_new(&config, &trainer);
     }
     /* Before the training: a test text that cannot be read is not to be found out after it. */
     if (status == WEFT_OK && config.model.kind == WEFT_CONFIG_ENCODER_DECODER)
@@ -318,9 +332,16 @@ static weft_status train(const arguments *args, int *exit_code)
 static bool check_arguments(const arguments *args)
 {
     const int n = (args->config != NULL) + (args->task != NULL) + (args->resume != NULL);
-    if (n != 1) {
+    if (n > 1 || (n == 0 && !args->init)) {
         fprintf(stderr,
                 "weft train: one of --config FILE, --task NAME and --resume DIR is needed\n");
+        return false;
+    }
+    if (args->init && (args->resume || args->sanity || args->lr_range)) {
+        fprintf(stderr, "weft train: --init begins a new run, without %s\n",
+                args->resume   ? "--resume"
+                : args->sanity ? "--sanity"
+                               : "--lr-range");
         return false;
     }
     /* A folder without a name would be the root of the file system. */
@@ -346,6 +367,10 @@ int weft_cli_train(int argc, char **argv)
         { "task", WEFT_CLI_TEXT, &args.task, "NAME",
           "a generated task: copy, reverse, sort, add, phrases, parity, ...: docs/tasks.md", 0, 0 },
         { "resume", WEFT_CLI_TEXT, &args.resume, "DIR", "go on with the run in that folder", 0, 0 },
+        { "init", WEFT_CLI_TEXT, &args.init, "DIR",
+          "begin with that model's parameters, vocabulary and configuration; on top of this\n"
+          "                             come --config or --task, and --set",
+          0, 0 },
         { "set", WEFT_CLI_TEXTS, &args.set, "SECTION.KEY=VALUE",
           "change the configuration; may be repeated", 0, 0 },
         { "out", WEFT_CLI_TEXT, &args.out, "DIR", "new folder for the run; out/NAME", 0, 0 },
@@ -360,9 +385,9 @@ int weft_cli_train(int argc, char **argv)
     };
     const weft_cli_command command = {
         .name = "train",
-        .synopsis =
-            "--config FILE | --task NAME | --resume DIR [--set SECTION.KEY=VALUE]...\n"
-            "                  [--out DIR] [--threads N] [--dump-config | --sanity | --lr-range]",
+        .synopsis = "--config FILE | --task NAME | --resume DIR | --init DIR\n"
+                    "                  [--set SECTION.KEY=VALUE]... [--out DIR] [--threads N]\n"
+                    "                  [--dump-config | --sanity | --lr-range]",
         .summary =
             "Train a Transformer. The folder gets config.ini, log.jsonl, checkpoint.h5 (the\n"
             "last state) and best.h5 (the best validation). Ctrl-C finishes the\n"

@@ -90,6 +90,29 @@ static weft_tokens_kind tokens_of(const weft_config *config)
     return config->data.tokenise == WEFT_CONFIG_PUNCT ? WEFT_TOKENS_PUNCT : WEFT_TOKENS_SPACE;
 }
 
+static const char *cut_into(weft_tokens_kind tokens, bool pieces)
+{
+    if (pieces) return "pieces (data.vocab = bpe)";
+    return tokens == WEFT_TOKENS_CHARS   ? "characters"
+           : tokens == WEFT_TOKENS_PUNCT ? "words and punctuation (data.tokenise = punct)"
+                                         : "words between spaces";
+}
+
+weft_status weft_dataset_check_vocab(const weft_config *config, const weft_vocab *vocab)
+{
+    const weft_vocab_spec is = weft_vocab_get_spec(vocab);
+    const weft_tokens_kind wanted = tokens_of(config);
+    const bool pieces = config->data.vocab == WEFT_CONFIG_BPE;
+    if (is.tokens != wanted || (is.bpe != NULL) != pieces)
+        return weft_error(WEFT_ERR_INPUT,
+                          "its vocabulary is of %s, and the configuration asks for %s",
+                          cut_into(is.tokens, is.bpe != NULL), cut_into(wanted, pieces));
+    if (is.lowercase != config->data.lowercase)
+        return weft_error(WEFT_ERR_INPUT, "its vocabulary is%s in lower case: data.lowercase = %s",
+                          is.lowercase ? "" : " not", is.lowercase ? "false" : "true");
+    return WEFT_OK;
+}
+
 /* Which sides a vocabulary is of, and where its codes are to be read. */
 typedef struct share {
     bool source, target;

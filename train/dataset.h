@@ -19,5 +19,9 @@ weft_status weft_dataset_read(const weft_config *config, weft_part part,
  *  *source = NULL. */
 weft_status weft_dataset_vocabs(const weft_config *config, const weft_corpus *train,
                                 weft_vocab **source, weft_vocab **target) WEFT_MUST_CHECK;
+/** WEFT_ERR_INPUT unless `vocab` cuts text as the configuration says: into characters, words or pieces,
+ *  in lower case or not. */
+weft_status weft_dataset_check_vocab(const weft_config *config,
+                                     const weft_vocab *vocab) WEFT_MUST_CHECK;
 
 #endif

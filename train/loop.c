@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { PATH_BYTES = 4096 };
 
@@ -340,6 +341,14 @@ static void note_doubts(loop *l)
                            (long long)config->data.merges, (long long)weft_bpe_size(bpe));
 }
 
+/* A key that fits the parameters may still make another function of them: it is named. */
+static void note_changes(loop *l)
+{
+    weft_progress_note(&l->progress, "parameters and vocabulary are those of %s", l->t->from);
+    for (const char *line = l->t->changes; *line; line += strcspn(line, "\n") + 1)
+        weft_progress_note(&l->progress, "model.%.*s", (int)strcspn(line, "\n"), line);
+}
+
 static weft_status begin(loop *l)
 {
     char path[PATH_BYTES];
@@ -360,20 +369,21 @@ static weft_status begin(loop *l)
                        (long long)weft_params_size(t->model->params), vocabulary,
                        (long long)weft_corpus_size(t->train), (long long)limits.dropped,
                        (long long)t->n_batches, t->read_s);
+    if (t->from) note_changes(l);
     note_doubts(l);
     note_left_out(l, "training", t->batches);
     if (t->valid) note_left_out(l, "validation", t->valid_batches);
     status = checkpoint(l);
     if (status != WEFT_OK) return status;
-    status = LOG(l, "start", weft_log_integer("update", 0),
-                 weft_log_integer("parameters", weft_params_size(t->model->params)),
-                 weft_log_integer("vocabulary", weft_vocab_size(t->model->target_vocab)),
-                 weft_log_integer("train_items", weft_corpus_size(t->train)),
-                 weft_log_integer("left_out", limits.dropped),
-                 weft_log_integer("too_long", limits.too_long),
-                 weft_log_integer("uneven", limits.uneven),
-                 weft_log_integer("batches", t->n_batches), weft_log_real("read_s", t->read_s),
-                 weft_log_real("start_s", weft_seconds() - t->begin_s - t->read_s));
+    status = LOG(
+        l, "start", weft_log_integer("update", 0),
+        weft_log_integer("parameters", weft_params_size(t->model->params)),
+        weft_log_integer("vocabulary", weft_vocab_size(t->model->target_vocab)),
+        weft_log_integer("train_items", weft_corpus_size(t->train)),
+        weft_log_integer("left_out", limits.dropped), weft_log_integer("too_long", limits.too_long),
+        weft_log_integer("uneven", limits.uneven), weft_log_integer("batches", t->n_batches),
+        weft_log_text("from", t->from), weft_log_real("read_s", t->read_s),
+        weft_log_real("start_s", weft_seconds() - t->begin_s - t->read_s));
     if (status == WEFT_OK && l->run->log) status = weft_log_surroundings(l->run->log, l->t);
     if (status == WEFT_OK && l->config->train.head_stats && l->run->log)
         status = weft_log_heads(l->run->log, l->t);

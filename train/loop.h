@@ -20,6 +20,13 @@ weft_status weft_trainer_new(const weft_config *config, weft_trainer **trainer) 
  *  that is another one). */
 weft_status weft_trainer_resume(const weft_config *config, const char *path,
                                 weft_trainer **trainer) WEFT_MUST_CHECK;
+/** A new one whose model begins with the parameters and vocabularies of a checkpoint, or of a folder
+ *  (weft_model_open), and a new optimiser: to train a model on, on other text or in another form.
+ *  Where a tensor of the one is not in the other, or has another shape, WEFT_ERR_SHAPE names both;
+ *  WEFT_ERR_INPUT: the configuration asks for vocabularies of another kind. Keys of [model] that fit
+ *  all the same may differ: weft_train names them in its progress. */
+weft_status weft_trainer_init(const weft_config *config, const char *path,
+                              weft_trainer **trainer) WEFT_MUST_CHECK;
 void weft_trainer_free(weft_trainer *trainer); /* NULL is allowed */
 
 /* All of it belongs to the trainer. */

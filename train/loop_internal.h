@@ -33,6 +33,9 @@ struct weft_trainer {
     int64_t validated; /* the update of the last validation, -1: none yet; what it found: */
     int64_t n_sentences, n_exact;
     bool other_numerics; /* the checkpoint was made with another kernel */
+    char *from,
+        *changes; /* the checkpoint it began from, and what of [model] is another since; NULL:
+                             it began anew */
 };
 
 /** What all tapes that training computes on have in common. */
@@ -65,6 +68,9 @@ void weft_trainer_exchange(weft_trainer *trainer);
 /** Put the state of a checkpoint into a trainer that was just made from its configuration. */
 weft_status weft_trainer_restore(weft_trainer *trainer,
                                  const weft_checkpoint_file *file) WEFT_MUST_CHECK;
+/** Lines "heads = 4, before heads = 2" of the keys of [model] that differ, on the heap. */
+weft_status weft_trainer_changes(const weft_config *before, const weft_config *config,
+                                 char **changes) WEFT_MUST_CHECK;
 /** Would `config` change what a run with the configuration `before` has done so far? */
 weft_status weft_trainer_compare(const weft_config *before,
                                  const weft_config *config) WEFT_MUST_CHECK;

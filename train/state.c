@@ -245,6 +245,32 @@ static weft_status compare_texts(char *before, char *now)
     return WEFT_OK;
 }
 
+/* Both texts have the same keys in the same order. */
+static void list_changes(char *before, char *now, char *changes, size_t bytes)
+{
+    const char *section = "";
+    char *old, *new;
+    size_t n = 0;
+    changes[0] = '\0';
+    while ((old = next_line(&before)) != NULL && (new = next_line(&now)) != NULL) {
+        if (*old == '[') section = old;
+        if (strcmp(section, "[model]") == 0 && strcmp(old, new) != 0)
+            n += (size_t)snprintf(changes + n, bytes - n, "%s, before %s\n", new, old);
+    }
+}
+
+weft_status weft_trainer_changes(const weft_config *before, const weft_config *config,
+                                 char **changes)
+{
+    char *old = weft_config_text(before, false), *new = weft_config_text(config, false);
+    const size_t bytes = old && new ? 8 * (strlen(old) + strlen(new)) : 0; /* more than all of it */
+    *changes = bytes > 0 ? weft_alloc(bytes, 1) : NULL;
+    if (*changes) list_changes(old, new, *changes, bytes);
+    weft_free(old);
+    weft_free(new);
+    return *changes ? WEFT_OK : WEFT_ERR_MEMORY;
+}
+
 weft_status weft_trainer_compare(const weft_config *before, const weft_config *config)
 {
     char *old = weft_config_text(before, false), *new = weft_config_text(config, false);

@@ -151,8 +151,9 @@ static weft_status make_model(weft_trainer *t, const weft_config *config,
     return status;
 }
 
+/* resume: in the state of the checkpoint as well. */
 static weft_status build(weft_trainer *t, const weft_config *config,
-                         const weft_checkpoint_file *file)
+                         const weft_checkpoint_file *file, bool resume)
 {
     weft_status status = WEFT_OK;
     if (config->train.precision == WEFT_CONFIG_BF16) status = weft_gemm_check_bf16();
@@ -164,15 +165,15 @@ static weft_status build(weft_trainer *t, const weft_config *config,
     if (status == WEFT_OK) status = encode(t);
     t->read_s += weft_seconds() - start_s;
     if (status == WEFT_OK) status = prepare(t);
-    if (status == WEFT_OK && file) status = weft_trainer_restore(t, file);
+    if (status == WEFT_OK && resume) status = weft_trainer_restore(t, file);
     if (status == WEFT_OK) status = reserve(t);
     if (status != WEFT_OK) return status;
     t->n_batches = weft_batches_count(t->batches);
     return weft_prefetch_new(t->batches, &t->prefetch);
 }
 
-/* A new one, or that of a checkpoint. */
-static weft_status make(const weft_config *config, const weft_checkpoint_file *file,
+/* A new one, of the model of a checkpoint, or that of a checkpoint. */
+static weft_status make(const weft_config *config, const weft_checkpoint_file *file, bool resume,
                         weft_trainer **trainer)
 {
     *trainer = NULL;
@@ -180,7 +181,7 @@ static weft_status make(const weft_config *config, const weft_checkpoint_file *f
     if (!t) return WEFT_ERR_MEMORY;
     t->validated = -1;
     t->begin_s = weft_seconds();
-    const weft_status status = build(t, config, file);
+    const weft_status status = build(t, config, file, resume);
     if (status != WEFT_OK) {
         weft_trainer_free(t);
         return status;
@@ -191,7 +192,7 @@ static weft_status make(const weft_config *config, const weft_checkpoint_file *f
 
 weft_status weft_trainer_new(const weft_config *config, weft_trainer **trainer)
 {
-    return make(config, NULL, trainer);
+    return make(config, NULL, false, trainer);
 }
 
 weft_status weft_trainer_resume(const weft_config *config, const char *path, weft_trainer **trainer)
@@ -202,9 +203,49 @@ weft_status weft_trainer_resume(const weft_config *config, const char *path, wef
     weft_status status = weft_checkpoint_open(path, &file);
     if (status == WEFT_OK) status = weft_model_config(file, &before);
     if (status == WEFT_OK) status = weft_trainer_compare(&before, config);
-    if (status == WEFT_OK) status = make(config, file, trainer);
+    if (status == WEFT_OK) status = make(config, file, true, trainer);
     weft_checkpoint_close(file);
     return status;
+}
+
+/* Vocabularies are the checkpoint's: the configuration must mean the same ones. */
+static weft_status check_vocabs(const weft_config *before, const weft_config *config,
+                                const weft_model *model)
+{
+    static const char *const kinds[] = { "encoder-decoder", "decoder-only" };
+    static const char *const words[] = { "false", "true" };
+    if (before->model.kind != config->model.kind)
+        return weft_error(WEFT_ERR_INPUT,
+                          "a checkpoint with model.kind = %s cannot begin one of %s",
+                          kinds[before->model.kind], kinds[config->model.kind]);
+    if (config->model.kind == WEFT_CONFIG_ENCODER_DECODER &&
+        before->data.joint_vocab != config->data.joint_vocab)
+        return weft_error(WEFT_ERR_INPUT,
+                          "a checkpoint with data.joint_vocab = %s cannot begin a run with %s",
+                          words[before->data.joint_vocab], words[config->data.joint_vocab]);
+    return model ? weft_dataset_check_vocab(config, model->target_vocab) : WEFT_OK;
+}
+
+weft_status weft_trainer_init(const weft_config *config, const char *path, weft_trainer **trainer)
+{
+    weft_checkpoint_file *file = NULL;
+    weft_config before;
+    weft_trainer *t = NULL;
+    *trainer = NULL;
+    weft_status status = weft_model_open(path, &file);
+    if (status == WEFT_OK) status = weft_model_config(file, &before);
+    if (status == WEFT_OK) status = check_vocabs(&before, config, NULL);
+    if (status == WEFT_OK) status = make(config, file, false, &t);
+    if (status == WEFT_OK) status = check_vocabs(&before, config, t->model);
+    if (status == WEFT_OK) status = weft_trainer_changes(&before, config, &t->changes);
+    if (status == WEFT_OK && !(t->from = weft_alloc(strlen(path) + 1, 1))) status = WEFT_ERR_MEMORY;
+    if (status == WEFT_OK) memcpy(t->from, path, strlen(path) + 1);
+    if (status == WEFT_OK)
+        *trainer = t;
+    else
+        weft_trainer_free(t);
+    weft_checkpoint_close(file);
+    return status == WEFT_OK ? status : weft_error_prefix(status, "--init %s: ", path);
 }
 
 void weft_trainer_free(weft_trainer *t)
@@ -220,6 +261,8 @@ void weft_trainer_free(weft_trainer *t)
     weft_corpus_free(t->sample);
     weft_optimiser_free(t->optimiser);
     weft_free(t->ema);
+    weft_free(t->from);
+    weft_free(t->changes);
     weft_model_free(t->model);
     weft_free(t);
 }

@@ -111,6 +111,51 @@ if(EXISTS ${WORK}/nothing)
   message(SEND_ERROR "weft convert left a folder behind")
 endif()
 
+# ---- train on: a new run with the parameters of the converted model, and from there a resumed one
+set(on train --init grouped --threads 1)
+expect(CODE 0 OUT_HAS "held-out exact match: " ERR_HAS "those of grouped\n.*update 2/2"
+       ARGS ${on} --out grouped_on --set train.max_updates=2)
+expect(CODE 0 OUT_HAS "match: " ERR_HAS "5/5" ARGS train --resume grouped_on --set train.max_updates=5)
+# no update: what it begins with is what the model was, to the bit, whatever the seed
+expect(CODE 0 OUT_HAS "match" ERR_HAS "model.dropout = 0.3, before dropout = 0\n"
+       ARGS ${on} --out same --set train.max_updates=0 --set train.max_minutes=1e-6 --set optim.schedule=constant
+       --set model.dropout=0.3 --set train.seed=7)
+foreach(model grouped/best.h5 same/checkpoint.h5)
+  execute_process(COMMAND ${WEFT} logprob --model ${model} --pairs two.tsv WORKING_DIRECTORY ${WORK}
+    OUTPUT_VARIABLE of_${model} RESULT_VARIABLE code)
+endforeach()
+if(NOT code EQUAL 0 OR NOT of_grouped/best.h5 STREQUAL of_same/checkpoint.h5)
+  message(SEND_ERROR "weft train --init begins with another model: ${of_grouped/best.h5}${of_same/checkpoint.h5}")
+endif()
+file(STRINGS ${WORK}/same/log.jsonl lines)
+list(GET lines 0 first)
+string(JSON from GET "${first}" from)
+if(NOT from STREQUAL grouped)
+  message(SEND_ERROR "the log says it began from ${from}")
+endif()
+# other text by the same vocabulary; a file on top of the checkpoint's own configuration
+file(WRITE ${WORK}/text.ini "[data]\ntrain = two\nmax_length = 16\n[train]\nmax_updates = 2\n")
+file(WRITE ${WORK}/two "quick jumps\nfox dog over the lazy brown\nfox\n")
+expect(CODE 0 ERR_HAS "those of text_model\n.*update 2/2" ARGS train --init text_model --config text.ini --out text_on --threads 1)
+# what does not fit
+set(no ARGS ${on} --out nothing)
+expect(CODE 2 ${no} --set model.kv_heads=2 ERR_HAS "^weft train: --init grouped: .*in_proj_weight.*64.*96")
+expect(CODE 2 ${no} --set model.encoder_layers=2 ERR_HAS "^weft train: --init grouped: .*encoder.layers.1.*")
+expect(CODE 2 ${no} --set model.final_norm=false ERR_HAS "^weft train: --init grouped: .*norm.*in the file, but not in the model")
+expect(CODE 2 ${no} --set data.joint_vocab=false --set model.tie=none ERR_HAS "data.joint_vocab = true cannot begin a run with false")
+expect(CODE 2 ${no} --set data.task= --set data.train=two.tsv ERR_HAS "its vocabulary is of characters, and the configuration asks for words between spaces")
+expect(CODE 2 ARGS train --init text_model --out nothing ERR_HAS "nothing to train on: set data.train or data.task")
+expect(CODE 2 ARGS train --init text_model --out nothing --set data.train=two --set data.lowercase=true
+       ERR_HAS "its vocabulary is not in lower case: data.lowercase = true")
+expect(CODE 2 ARGS train --init text_model --out nothing --set data.train=two.tsv --set model.kind=encoder-decoder
+       ERR_HAS "model.kind = decoder-only cannot begin one of encoder-decoder")
+expect(CODE 2 ARGS train --init nowhere --out nothing ERR_HAS "^weft train: --init nowhere: nowhere: there is no such folder")
+expect(CODE 2 ARGS train --init grouped --resume same ERR "weft train: --init begins a new run, without --resume\n")
+expect(CODE 2 ARGS train --init grouped --sanity ERR "weft train: --init begins a new run, without --sanity\n")
+if(EXISTS ${WORK}/nothing)
+  message(SEND_ERROR "weft train --init left a folder behind")
+endif()
+
 # ---- attention maps: a file of all, a picture of some
 expect(CODE 0 STDIN ${WORK}/source OUT_HAS "..." ARGS translate --model pairs --attention maps.h5 --beam 2)
 expect(CODE 2 ARGS inspect maps.h5 ERR_HAS "no part of a checkpoint")
