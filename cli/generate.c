@@ -15,6 +15,17 @@ typedef struct arguments {
     weft_cli_attention attention;
 } arguments;
 
+/* A prompt of unknown words or characters is seldom meant. */
+static void tell_unknown(const int32_t *ids, int64_t n)
+{
+    int64_t n_unknown = 0;
+    for (int64_t i = 0; i < n; i++) n_unknown += ids[i] == WEFT_UNK;
+    if (n_unknown > 0)
+        fprintf(stderr,
+                "weft generate: %lld of %lld tokens of the prompt are unknown to the model\n",
+                (long long)n_unknown, (long long)n);
+}
+
 /* The prompt's ids, in new memory; without a prompt the end of a line, or where that is no token <s>.
  * *n_shown is 0 where the ids are not to be printed. */
 static weft_status start(const arguments *args, const weft_vocab *vocab, int32_t **ids, int64_t *n,
@@ -23,6 +34,7 @@ static weft_status start(const arguments *args, const weft_vocab *vocab, int32_t
     const weft_status status = weft_vocab_encode(vocab, args->prompt, ids, n);
     if (status != WEFT_OK) return weft_error_prefix(status, "the prompt: ");
     *n_shown = *n;
+    tell_unknown(*ids, *n);
     if (*n > 0) return WEFT_OK;
     weft_free(*ids);
     *ids = weft_alloc(1, sizeof **ids);

@@ -193,7 +193,9 @@ static weft_status check_layout(const weft_store *store)
     weft_status status = weft_store_read(store, "format", WEFT_STORE_I64, 0, NULL, &format);
     if (status != WEFT_OK) return weft_error_prefix(WEFT_ERR_FORMAT, "not a checkpoint of weft: ");
     if (format != FORMAT)
-        return weft_error(WEFT_ERR_FORMAT, "%s: has checkpoint format %lld, this weft reads %d",
+        return weft_error(WEFT_ERR_FORMAT,
+                          "%s: has checkpoint format %lld, this weft reads %d: it was written by "
+                          "another version, which can still use it",
                           weft_store_path(store), (long long)format, FORMAT);
     for (int i = 0; status == WEFT_OK && i < weft_store_count(store); i++)
         status = check_entry(store, weft_store_at(store, i));

@@ -263,7 +263,7 @@ START_TEST(foreign_layouts_are_refused)
     refused(w, "is an HDF5 file, but not a checkpoint");
     w = started(false);
     OK(weft_store_write_int(w, "format", 2));
-    refused(w, "has checkpoint format 2, this weft reads 1");
+    refused(w, "has checkpoint format 2, this weft reads 1: it was written by another version");
     w = started(false);
     OK(weft_store_write_text(w, "format", "1"));
     refused(w, "not a checkpoint of weft");

@@ -9,7 +9,7 @@ static weft_status read_task(const weft_config *config, weft_part part, weft_cor
     if (config->model.kind == WEFT_CONFIG_DECODER_ONLY)
         return weft_error(WEFT_ERR_INPUT,
                           "data.task = %s has a source and a target: it needs model.kind = "
-                          "encoder-decoder",
+                          "encoder-decoder; a decoder alone trains on running text (data.train)",
                           task->name);
     const int64_t longest = config->data.length > 0 ? config->data.length : task->length.usual;
     const int64_t test_length = config->data.test_length;

@@ -58,6 +58,8 @@ refused("phrases" --task phrase)
 refused("add.*asked for 10[0-9]* distinct" --task add --set optim.warmup=0 --set data.train_size=10
         --set data.valid_size=1000000)
 refused("vocab.*beside data.task = copy" --task copy --set data.vocab=char)
+refused("induction has a source and a target: it needs model.kind = encoder-decoder; a decoder alone" --task induction
+        --set model.kind=decoder-only --set optim.schedule=constant)
 refused("beam = 0" ${data} --set train.beam=0)
 bytes(uneven.tsv "a\\tc d e f\\nb a c d\\td\\n") # two columns in the wrong order here and there
 refused("no sentence is left: .*2 differ in length by more than max_ratio" --config empty.ini
@@ -108,5 +110,23 @@ expect(CODE 0 STDIN ${WORK}/script.txt OUT_HAS "\n.*\n" ARGS translate --model t
 taken("vocabulary" ${data} --set data.vocab=bpe --set data.merges=2)
 expect(CODE 0 STDIN ${WORK}/script.txt OUT_HAS "\n" ARGS translate --model taken --max-length 3
        ERR_HAS "^weft translate: [0-9]+ of [0-9]+ tokens are characters spelt in bytes: is this the language[^\n]*\n$")
+# Windows line ends and a BOM mean nothing to translate and score either, and other encodings are named.
+bytes(dos.txt "\\357\\273\\277a\\r\\nb a\\r\\n")
+bytes(unix.txt "a\\nb a\\n")
+execute_process(COMMAND ${WEFT} translate --model taken --max-length 5 WORKING_DIRECTORY ${WORK}
+                INPUT_FILE ${WORK}/unix.txt OUTPUT_VARIABLE plain)
+expect(CODE 0 STDIN ${WORK}/dos.txt OUT "${plain}" ARGS translate --model taken --max-length 5)
+expect(CODE 0 STDIN ${WORK}/dos.txt OUT_HAS "100.00 % .2 of 2." ARGS score --metric exact --ref unix.txt)
+expect(CODE 0 STDIN ${WORK}/unix.txt OUT_HAS "100.00 % .2 of 2." ARGS score --metric exact --ref dos.txt)
+bytes(utf16.txt "\\377\\376a\\000\\n\\000")
+foreach(command "translate;--model;taken" "score;--ref;unix.txt")
+  expect(CODE 2 STDIN ${WORK}/utf16.txt ARGS ${command} ERR_HAS "^weft [a-z]+: -:1: byte 1 .0xFF. is not valid UTF-8")
+endforeach()
+# Going on in a folder whose configuration another version has written.
+file(READ ${WORK}/taken/config.ini newer)
+string(REPLACE "[model]\n" "[model]\nflux = 3\n" newer "${newer}")
+file(COPY ${WORK}/taken/checkpoint.h5 DESTINATION ${WORK}/newer)
+file(WRITE ${WORK}/newer/config.ini "${newer}")
+expect(CODE 2 ARGS train --resume newer ERR_HAS "^weft train: newer/config.ini:[0-9]+: unknown key model.flux")
 expect(CODE 2 STDIN ${WORK}/good.tsv ARGS translate --model taken --beam 0 ERR_HAS "--beam 0: a whole number from 1")
 expect(CODE 2 ARGS translate --model good.tsv ERR "weft translate: good.tsv: is not an HDF5 file\n")

@@ -1,7 +1,16 @@
-# A run that is killed without warning, wherever it stands, goes on to the same bytes.
+# A run that is killed without warning, wherever it stands, goes on to the same bytes. ./run soak gives KILLS:
+# more instants, further apart, in a run that is longer.
 include(${CMAKE_CURRENT_LIST_DIR}/expect.cmake)
+if(DEFINED KILLS)
+  set(updates 10000)
+  set(apart 8)
+else()
+  set(KILLS 5)
+  set(updates 300)
+  set(apart 1)
+endif()
 
-file(WRITE ${WORK}/tiny.ini
+file(WRITE ${WORK}/plain.ini
 "[data]
 task = copy
 train_size = 100
@@ -13,7 +22,7 @@ heads = 2
 encoder_layers = 1
 decoder_layers = 1
 [train]
-max_updates = 300
+max_updates = ${updates}
 batch_tokens = 150
 validate_every = 20
 checkpoint_every = 6
@@ -24,37 +33,106 @@ lr = 0.003
 schedule = cosine
 warmup = 4
 ")
-expect(CODE 0 ARGS train --config tiny.ini --threads 1 --out whole OUT_HAS "match" ERR_HAS "300/300")
+# Whatever else has a state: pieces cut anew in every epoch, products in bfloat16, a running average,
+# accumulated batches of two texts with weights, the best of several validations, dropout, a beam.
+foreach(side a b)
+  set(text "")
+  foreach(n RANGE 1 60)
+    math(EXPR x "${n} * 7 % 31")
+    math(EXPR y "${n} * ${x} % 47")
+    string(APPEND text "lo${x}west new${y}er wide${n}\thoch${y} neu${x}er weit${n}st\n")
+  endforeach()
+  file(WRITE ${WORK}/${side}.tsv "${text}")
+endforeach()
+file(WRITE ${WORK}/every.ini
+"[data]
+train = a.tsv
+train2 = b.tsv
+weight2 = 0.5
+valid = a.tsv
+vocab = bpe
+merges = 60
+bpe_dropout = 0.1
+tokenise = punct
+joint_vocab = true
+[model]
+d_model = 16
+ffn = 32
+heads = 2
+encoder_layers = 1
+decoder_layers = 1
+dropout = 0.1
+tie = all
+[train]
+max_updates = ${updates}
+batch_tokens = 300
+accumulate = 2
+precision = bf16
+ema = 0.9
+validate_every = 20
+validate_sentences = 10
+checkpoint_every = 6
+keep = 2
+keep_best = 3
+monitor = bleu
+beam = 2
+max_decode_length = 22
+[optim]
+lr = 0.003
+schedule = cosine
+warmup = 4
+")
+execute_process(COMMAND ${WEFT} bench step --workload gpt --steps 1 --precision bf16 RESULT_VARIABLE code
+                OUTPUT_QUIET ERROR_QUIET)
+if(NOT code EQUAL 0) # this processor has none
+  file(READ ${WORK}/every.ini every)
+  string(REPLACE "bf16" "float" every "${every}")
+  file(WRITE ${WORK}/every.ini "${every}")
+endif()
 
-# Killed five times, each up to 0.3 s after its first checkpoint was there: in updates, validations and saves.
+# Each up to 0.255 s, or `apart` times that, after its first checkpoint was there: in updates, validations and
+# saves. Says the last update in the log each time.
 file(WRITE ${WORK}/kill.sh "
-'${WEFT}' train --config tiny.ini --threads 1 --out killed > /dev/null 2>&1 &
-for i in 1 2 3 4 5; do
+'${WEFT}' train --config $1.ini --threads 1 --out $1-killed > /dev/null 2> $1.err &
+for i in $(seq ${KILLS}); do
   pid=$!
   n=0
-  until [ -e killed/checkpoint.h5 ]; do sleep 0.02; n=$((n + 1)); [ $n -lt 3000 ] || exit 1; done
-  sleep $(printf '0.%03d' $(od -An -N1 -tu1 /dev/urandom))
-  kill -9 $pid 2> /dev/null
+  until [ -e $1-killed/checkpoint.h5 ]; do sleep 0.02; n=$((n + 1)); [ $n -lt 3000 ] || exit 1; done
+  ms=$(($(od -An -N1 -tu1 /dev/urandom) * ${apart}))
+  sleep $(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))
+  kill -9 $pid 2> /dev/null && sed -n '$s/.*\"update\": \\([0-9]*\\).*/\\1/p' $1-killed/log.jsonl
   wait $pid
-  '${WEFT}' train --resume killed --threads 1 > /dev/null 2> killed.err &
+  '${WEFT}' train --resume $1-killed --threads 1 > /dev/null 2> $1.err &
 done
 wait $!
 ")
-execute_process(COMMAND sh kill.sh WORKING_DIRECTORY ${WORK} RESULT_VARIABLE code ERROR_QUIET)
-file(READ ${WORK}/killed.err err)
-if(NOT code EQUAL 0)
-  message(SEND_ERROR "the last part of the killed run: exit code ${code}\n${err}")
-endif()
-file(GLOB files RELATIVE ${WORK}/whole ${WORK}/whole/*)
-file(GLOB left RELATIVE ${WORK}/killed ${WORK}/killed/*)
-if(NOT files STREQUAL left)
-  message(SEND_ERROR "the folders hold ${files} and ${left}")
-endif()
-list(FILTER files INCLUDE REGEX "\\.h5$")
-foreach(file IN LISTS files)
-  execute_process(COMMAND ${CMAKE_COMMAND} -E compare_files whole/${file} killed/${file}
-                  WORKING_DIRECTORY ${WORK} RESULT_VARIABLE code)
-  if(NOT code EQUAL 0)
-    message(SEND_ERROR "${file} differs")
+set(says_plain OUT_HAS "match")
+foreach(form plain every)
+  expect(CODE 0 ARGS train --config ${form}.ini --threads 1 --out ${form} ${says_${form}} ERR_HAS "${updates}/${updates}")
+  execute_process(COMMAND sh kill.sh ${form} WORKING_DIRECTORY ${WORK} RESULT_VARIABLE code OUTPUT_VARIABLE instants
+                  ERROR_QUIET)
+  string(REGEX MATCHALL "[0-9]+" instants "${instants}")
+  list(LENGTH instants n_killed)
+  list(JOIN instants " " instants)
+  message(STATUS "${form}: ${n_killed} times killed, after update ${instants}")
+  if(apart GREATER 1 AND n_killed LESS KILLS)
+    message(SEND_ERROR "${form}: the run ended before it was killed ${KILLS} times")
   endif()
+  file(READ ${WORK}/${form}.err err)
+  if(NOT code EQUAL 0)
+    message(SEND_ERROR "the last part of the killed run: exit code ${code}\n${err}")
+  endif()
+  file(GLOB files RELATIVE ${WORK}/${form} ${WORK}/${form}/*)
+  file(GLOB left RELATIVE ${WORK}/${form}-killed ${WORK}/${form}-killed/*)
+  if(NOT files STREQUAL left)
+    message(SEND_ERROR "the folders hold ${files} and ${left}")
+  endif()
+  list(FILTER files INCLUDE REGEX "\\.h5$")
+  foreach(file IN LISTS files)
+    execute_process(COMMAND ${CMAKE_COMMAND} -E compare_files ${form}/${file} ${form}-killed/${file}
+                    WORKING_DIRECTORY ${WORK} RESULT_VARIABLE code)
+    if(NOT code EQUAL 0)
+      message(SEND_ERROR "${form}: ${file} differs")
+    endif()
+  endforeach()
 endforeach()

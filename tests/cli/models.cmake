@@ -83,6 +83,10 @@ if(other STREQUAL text)
   message(SEND_ERROR "weft generate: another seed gave the same text")
 endif()
 expect(CODE 0 OUT_HAS "^the ...." ARGS generate --model text_model --prompt "the " --top-p 0.5)
+expect(CODE 0 OUT_HAS "^the <unk><unk>" ERR "weft generate: 2 of 6 tokens of the prompt are unknown to the model\n"
+       ARGS generate --model text_model --prompt "the 日本" --tokens 3)
+string(ASCII 255 byte)
+expect(CODE 2 ERR_HAS "^weft generate: the prompt: [^\n]*UTF-8\n$" ARGS generate --model text_model --prompt "${byte}")
 expect(CODE 0 OUT "the \n" ARGS generate --model text_model --prompt "the " --tokens 0)
 expect(CODE 0 OUT_HAS "..." ARGS generate --model text_model --temperature 0 --top-k 3)
 
