@@ -410,7 +410,7 @@ START_TEST(steps_have_the_bits_of_the_prefix)
     enum { B = N_SENTENCES, T = 9 };
     weft_params *params = build(_i);
     weft_tape *tape = weft_tape_new(WEFT_NO_GRAD), *other = weft_tape_new(WEFT_NO_GRAD);
-    weft_reader reader;
+    weft_reader reader = { 0 };
     side source;
     const weft_tokens sources = pack(&source, 0, B, 5);
     const bool alone = net.config.decoder_only;

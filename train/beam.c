@@ -35,7 +35,7 @@ typedef struct ended {
 
 typedef struct search {
     const weft_decode_spec *spec;
-    weft_reader *readers;
+    weft_reader *readers; /* the caller's */
     int n_models;
     const weft_tokens *source, *prefix;
     int64_t V, n_said;
@@ -108,8 +108,6 @@ static weft_status check_prefix(const search *s, int64_t b)
 
 static void search_free(search *s)
 {
-    for (int i = 0; s->readers && i < s->n_models; i++) weft_reader_free(&s->readers[i]);
-    weft_free(s->readers);
     weft_free(s->limit);
     weft_free(s->n_ended);
     weft_free(s->ended);
@@ -165,8 +163,6 @@ static weft_status search_init(search *s, const weft_translator models[])
     weft_status status = allocate(s, B * K);
     if (status != WEFT_OK) return status;
     first_rows(s);
-    s->readers = weft_alloc((size_t)s->n_models, sizeof *s->readers);
-    if (!s->readers) return WEFT_ERR_MEMORY;
     for (int i = 0; i < s->n_models && status == WEFT_OK; i++)
         status =
             weft_reader_init(&s->readers[i], models[i].model, models[i].tape, B, s->n_rows, B * K);
@@ -485,17 +481,31 @@ static weft_status collect(search *s, weft_hypotheses *out)
     return WEFT_OK;
 }
 
-weft_status weft_decode(const weft_translator models[], int n_models, const weft_tokens *source,
-                        const weft_tokens *prefix, const weft_decode_spec *spec,
-                        weft_hypotheses *out)
+weft_status weft_decode_with(weft_reader readers[], const weft_translator models[], int n_models,
+                             const weft_tokens *source, const weft_tokens *prefix,
+                             const weft_decode_spec *spec, weft_hypotheses *out)
 {
     weft_status status = weft_decode_spec_check(spec);
     if (status == WEFT_OK) status = weft_translators_check("weft_decode", models, n_models);
     if (status != WEFT_OK) return status;
-    search s = { .spec = spec, .n_models = n_models, .source = source, .prefix = prefix };
+    search s = {
+        .spec = spec, .readers = readers, .n_models = n_models, .source = source, .prefix = prefix
+    };
     status = search_init(&s, models);
     while (status == WEFT_OK && s.n_rows > 0) status = step(&s);
     if (status == WEFT_OK) status = collect(&s, out);
     search_free(&s);
+    return status;
+}
+
+weft_status weft_decode(const weft_translator models[], int n_models, const weft_tokens *source,
+                        const weft_tokens *prefix, const weft_decode_spec *spec,
+                        weft_hypotheses *out)
+{
+    weft_reader *readers = n_models > 0 ? weft_alloc((size_t)n_models, sizeof *readers) : NULL;
+    if (n_models > 0 && !readers) return WEFT_ERR_MEMORY;
+    const weft_status status =
+        weft_decode_with(readers, models, n_models, source, prefix, spec, out);
+    weft_readers_free(readers, n_models);
     return status;
 }

@@ -279,7 +279,7 @@ static void compare_step(decoding *d, const weft_tensor *step, int64_t t)
 
 static weft_status read_steps(decoding *d, weft_tape *tape)
 {
-    weft_reader reader;
+    weft_reader reader = { 0 };
     static const int32_t each[DECODED] = { 0, 1, 2 };
     weft_status status = weft_reader_init(&reader, d->model, tape, DECODED, DECODED, DECODED);
     if (status == WEFT_OK && !d->model->config.decoder_only)

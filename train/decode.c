@@ -42,7 +42,9 @@ typedef struct pass {
     int32_t *prefix_ids, *prefix_offsets; /* the same of its prefixes */
     int32_t *said;                        /* hypotheses in the order of decoding */
     int64_t n_said;
-    place *places; /* [sentences, n_best] in said[] */
+    place *places;        /* [sentences, n_best] in said[] */
+    weft_reader *readers; /* of each model, for one batch after another */
+    int n_readers;
 } pass;
 
 static void pass_free(pass *p)
@@ -55,6 +57,7 @@ static void pass_free(pass *p)
     weft_free(p->prefix_offsets);
     weft_free(p->said);
     weft_free(p->places);
+    weft_readers_free(p->readers, p->n_readers);
 }
 
 static weft_status sort_items(pass *p, const weft_translator models[], int n_models,
@@ -104,7 +107,9 @@ static weft_status pass_init(pass *p, const weft_translator models[], int n_mode
     p->offsets = weft_alloc(room + 1, sizeof *p->offsets);
     p->rows = weft_alloc(room, 2 * sizeof *p->rows);
     p->places = weft_alloc(n, (size_t)p->n_best * sizeof *p->places);
-    if (!p->ids || !p->offsets || !p->rows || !p->places) return WEFT_ERR_MEMORY;
+    p->readers = weft_alloc((size_t)n_models, sizeof *p->readers);
+    p->n_readers = n_models;
+    if (!p->ids || !p->offsets || !p->rows || !p->places || !p->readers) return WEFT_ERR_MEMORY;
     for (size_t i = 0; i < n * (size_t)p->n_best; i++)
         p->places[i].score = i % (size_t)p->n_best == 0 ? 0 : -INFINITY;
     return p->spec->forced ? init_prefixes(p, room) : WEFT_OK;
@@ -204,8 +209,8 @@ static weft_status decode_pass(pass *p, const weft_translator models[], int n_mo
         weft_tokens batch, prefixes;
         const int64_t next = fill_batch(p, i, batch_tokens, &batch);
         if (p->spec->forced) prefixes = fill_prefixes(p, i, batch.B);
-        status = weft_decode(models, n_models, &batch, p->spec->forced ? &prefixes : NULL, p->spec,
-                             &part);
+        status = weft_decode_with(p->readers, models, n_models, &batch,
+                                  p->spec->forced ? &prefixes : NULL, p->spec, &part);
         if (status == WEFT_OK) status = append(p, i, &part);
         i = next;
     }
@@ -221,6 +226,7 @@ weft_status weft_decode_corpus(const weft_translator models[], int n_models,
         return weft_error(WEFT_ERR_RANGE, "weft_decode_corpus: batches of %lld tokens",
                           (long long)batch_tokens);
     weft_status status = weft_decode_spec_check(spec);
+    if (status == WEFT_OK) status = weft_translators_check("weft_decode", models, n_models);
     if (status != WEFT_OK) return status;
     pass p = { .corpus = corpus, .spec = spec };
     status = pass_init(&p, models, n_models, batch_tokens);

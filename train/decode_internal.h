@@ -12,7 +12,8 @@ typedef struct weft_reader {
     weft_tape *tape;
     int64_t S, B, t;
     weft_real *self[WEFT_MAX_LAYERS], *memory[WEFT_MAX_LAYERS];
-    int64_t self_room;                /* elements that each of self[] holds */
+    int64_t self_room, memory_room;   /* elements that each of self[] and memory[] holds */
+    int64_t S_room, B_room;           /* sources and sentences that the tables hold */
     int32_t *memory_offsets, *groups; /* [S+1] */
     int32_t *offsets, *self_offsets;  /* [B+1] */
     int32_t *rows;                    /* [B, 2] */
@@ -21,12 +22,16 @@ typedef struct weft_reader {
     weft_past past; /* on the tape of the last step */
 } weft_reader;
 
-/** A reader of S sources with B / S sentences each, and room for `most` sentences. */
+/** A reader of S sources with B / S sentences each, and room for `most` sentences. It is { 0 }, or one that
+ *  has read other sources for the same model: then its memory serves again. Also after an error
+ *  weft_reader_free must follow. */
 weft_status weft_reader_init(weft_reader *reader, const weft_transformer *model, weft_tape *tape,
                              int64_t S, int64_t B, int64_t most) WEFT_MUST_CHECK;
 /** Encode the source: what an encoder-decoder's reader needs before its first step. */
 weft_status weft_reader_encode(weft_reader *reader, const weft_tokens *source) WEFT_MUST_CHECK;
 void weft_reader_free(weft_reader *reader);
+/** All of n, and the array; NULL is allowed. */
+void weft_readers_free(weft_reader readers[], int n);
 
 /** Read ids[B], one token a sentence. Returns the logits [B, V] on the tape, which the call has
  *  reset. Then weft_reader_keep must follow. */
@@ -47,6 +52,11 @@ weft_status weft_translators_check(const char *function, const weft_translator m
 /** WEFT_ERR_INPUT where item i, of n tokens, is longer than a model's learned positions. */
 weft_status weft_translators_reach(const weft_translator models[], int n_models, int64_t i,
                                    int64_t n) WEFT_MUST_CHECK;
+
+/** weft_decode with a reader for each model, as weft_reader_init takes it, for one batch after another. */
+weft_status weft_decode_with(weft_reader readers[], const weft_translator models[], int n_models,
+                             const weft_tokens *source, const weft_tokens *prefix,
+                             const weft_decode_spec *spec, weft_hypotheses *out) WEFT_MUST_CHECK;
 
 /** WEFT_ERR_RANGE for values that mean nothing. */
 weft_status weft_decode_spec_check(const weft_decode_spec *spec) WEFT_MUST_CHECK;

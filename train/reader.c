@@ -62,22 +62,44 @@ static int64_t kv_width(const weft_reader *reader)
     return weft_layer_kv_width(&reader->model->config.layer);
 }
 
+/* Room for n + 1 elements of a table. */
+static bool make_table(int32_t **table, int64_t n, size_t element_bytes)
+{
+    int32_t *const new = weft_realloc(*table, (size_t)n + 1, element_bytes);
+    if (new) *table = new;
+    return new != NULL;
+}
+
+static weft_status make_tables(weft_reader *reader, int64_t S, int64_t most)
+{
+    if (S > reader->S_room || !reader->groups) {
+        if (!make_table(&reader->memory_offsets, S, sizeof(int32_t)) ||
+            !make_table(&reader->groups, S, sizeof(int32_t)))
+            return WEFT_ERR_MEMORY;
+        reader->S_room = S;
+    }
+    if (most <= reader->B_room) return WEFT_OK;
+    if (!make_table(&reader->offsets, most, sizeof(int32_t)) ||
+        !make_table(&reader->self_offsets, most, sizeof(int32_t)) ||
+        !make_table(&reader->rows, most, 2 * sizeof(int32_t)))
+        return WEFT_ERR_MEMORY;
+    for (int64_t b = 0; b <= most; b++) reader->offsets[b] = (int32_t)b;
+    reader->B_room = most;
+    return WEFT_OK;
+}
+
 weft_status weft_reader_init(weft_reader *reader, const weft_transformer *model, weft_tape *tape,
                              int64_t S, int64_t B, int64_t most)
 {
-    *reader = (weft_reader){ .model = model, .tape = tape, .S = S, .B = B };
-    const size_t n = (size_t)most + 1;
-    reader->memory_offsets = weft_alloc((size_t)S + 1, sizeof(int32_t));
-    reader->groups = weft_alloc((size_t)S + 1, sizeof(int32_t));
-    reader->offsets = weft_alloc(n, sizeof(int32_t));
-    reader->self_offsets = weft_alloc(n, sizeof(int32_t));
-    reader->rows = weft_alloc(n, 2 * sizeof(int32_t));
-    if (!reader->memory_offsets || !reader->groups || !reader->offsets || !reader->self_offsets ||
-        !reader->rows)
-        return WEFT_ERR_MEMORY;
-    for (int64_t s = 0; s <= S && S > 0; s++) reader->groups[s] = (int32_t)(s * (B / S));
-    for (int64_t b = 0; b <= most; b++) reader->offsets[b] = (int32_t)b;
-    return WEFT_OK;
+    reader->model = model;
+    reader->tape = tape;
+    reader->S = S;
+    reader->B = B;
+    reader->t = 0;
+    const weft_status status = make_tables(reader, S, most);
+    for (int64_t s = 0; s <= S && S > 0 && status == WEFT_OK; s++)
+        reader->groups[s] = (int32_t)(s * (B / S));
+    return status;
 }
 
 void weft_reader_free(weft_reader *reader)
@@ -95,6 +117,27 @@ void weft_reader_free(weft_reader *reader)
     *reader = (weft_reader){ 0 };
 }
 
+void weft_readers_free(weft_reader readers[], int n)
+{
+    for (int i = 0; readers && i < n; i++) weft_reader_free(&readers[i]);
+    weft_free(readers);
+}
+
+/* Room for `need` elements in the buffer of each layer, growing by halves. Their contents may be lost. */
+static weft_status make_room(const weft_reader *reader, weft_real *buffers[], int64_t *room,
+                             int64_t need)
+{
+    if (need <= *room) return WEFT_OK;
+    *room = 0;
+    for (int i = 0; i < reader->model->config.decoder_layers; i++) {
+        weft_free(buffers[i]);
+        buffers[i] = weft_alloc((size_t)(need + need / 2), sizeof(weft_real));
+        if (!buffers[i]) return WEFT_ERR_MEMORY;
+    }
+    *room = need + need / 2;
+    return WEFT_OK;
+}
+
 weft_status weft_reader_encode(weft_reader *reader, const weft_tokens *source)
 {
     weft_tape *const tape = reader->tape;
@@ -102,13 +145,12 @@ weft_status weft_reader_encode(weft_reader *reader, const weft_tokens *source)
     const weft_var memory = weft_transformer_encode(reader->model, tape, source);
     weft_transformer_memory(reader->model, tape, memory, &reader->past);
     if (weft_tape_status(tape) != WEFT_OK) return weft_tape_status(tape);
-    const size_t n = (size_t)(source->N * kv_width(reader));
-    for (int i = 0; i < reader->model->config.decoder_layers; i++) {
-        reader->memory[i] = weft_alloc(n, sizeof(weft_real));
-        if (!reader->memory[i]) return WEFT_ERR_MEMORY;
+    const int64_t n = source->N * kv_width(reader);
+    const weft_status status = make_room(reader, reader->memory, &reader->memory_room, n);
+    if (status != WEFT_OK) return status;
+    for (int i = 0; i < reader->model->config.decoder_layers; i++)
         memcpy(reader->memory[i], weft_value(tape, reader->past.memory[i]).real,
-               n * sizeof(weft_real));
-    }
+               (size_t)n * sizeof(weft_real));
     memcpy(reader->memory_offsets, source->offsets, ((size_t)source->B + 1) * sizeof(int32_t));
     return WEFT_OK;
 }
@@ -176,21 +218,6 @@ weft_var weft_reader_step(weft_reader *reader, const int32_t *ids)
     return weft_transformer_logits(reader->model, tape, x);
 }
 
-/* Room for `need` elements in each of self[], growing by halves. Their contents may be lost. */
-static weft_status make_room(weft_reader *reader, int64_t need)
-{
-    if (need <= reader->self_room) return WEFT_OK;
-    const int64_t room = need + need / 2;
-    reader->self_room = 0;
-    for (int i = 0; i < reader->model->config.decoder_layers; i++) {
-        weft_free(reader->self[i]);
-        reader->self[i] = weft_alloc((size_t)room, sizeof(weft_real));
-        if (!reader->self[i]) return WEFT_ERR_MEMORY;
-    }
-    reader->self_room = room;
-    return WEFT_OK;
-}
-
 /* The memory of those sources that still have sentences. */
 static void keep_sources(weft_reader *reader, int64_t n, const int32_t *keep)
 {
@@ -221,7 +248,7 @@ weft_status weft_reader_keep(weft_reader *reader, int64_t n, const int32_t *keep
     const weft_layer_config *layer = &reader->model->config.layer;
     const int64_t size = weft_layer_past_rows(layer, reader->t + 1) *
                          weft_layer_past_width(layer); /* of a sentence */
-    const weft_status status = make_room(reader, n * size);
+    const weft_status status = make_room(reader, reader->self, &reader->self_room, n * size);
     if (status != WEFT_OK) return status;
     const weft_real *kv[WEFT_MAX_LAYERS];
     const int64_t n_layers = reader->model->config.decoder_layers;
