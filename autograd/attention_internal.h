@@ -13,7 +13,7 @@
 #ifndef WEFT_ATTENTION_TILE /* tests/test_attention_tiles.c has other sizes, too */
 #define WEFT_ATTENTION_TILE 64
 #endif
-enum { WEFT_ATTENTION_TILES = 4 };
+enum { WEFT_ATTENTION_TILES = 8 };
 
 /* ---- who sees whom (attention_pattern.c) ---------------------------------------------------------- */
 
@@ -140,8 +140,8 @@ typedef struct weft_attention_head {
     int64_t values_reach;
     weft_real *o; /* [n_q, Kv]: written by the forward, read by the backward pass */
     int64_t ldo;
-    weft_real
-        *stats; /* [n_q, 2]: largest score, 1 / sum of exp(score - largest); NULL: not wanted */
+    weft_real *stats; /* [n_q, 2]: largest score in units of ln 2, 1 / sum of 2^(score - largest);
+                         NULL: not wanted */
     /* dropout of the weights */
     uint32_t head;
     int64_t first_row; /* of the queries, among all */
@@ -165,7 +165,7 @@ typedef struct weft_attention_head {
 int64_t weft_attention_work(int64_t K, int64_t Kv);
 
 /** o (and stats) for n_tiles tiles of queries (at most WEFT_ATTENTION_TILES) that begin at `from`:
- *  they share the transposes of the keys. */
+ *  they share copies of the keys. */
 void weft_attention_forward_tiles(const weft_attention_head *h, int64_t from, int n_tiles,
                                   weft_real *work);
 /** All gradients of a sentence, of any length: each tile of scores is made once, where the two below

@@ -6,8 +6,16 @@
  *
  * with what is added to the scores, and the sigmoid in place of exp: dS = P (1 - P) dP.
  *
- * Columns of a tile of scores are filled up to a multiple of 16 with keys that nobody sees: loops
- * then have no remainder. Such weights are exactly 0. */
+ * Queries are multiplied by the scale before all else, and for softmax by log2(e) as well: weights are
+ * then powers of two, P = 2^(S - max) / sum, and no pass over a tile has a factor to apply.
+ *
+ * The forward pass has keys in the rows of a tile and queries in its columns, so that the largest
+ * score and the sum of a query are lanes of vectors and nothing is ever added up across a vector. The
+ * backward pass has no sums over keys; there queries are rows, and of its operands only those that
+ * belong to keys, which stay for long, must be transposed.
+ *
+ * Columns are filled up to a multiple of 16, that loops have no remainder; products read none of what
+ * lies there. */
 #include "autograd/attention_internal.h"
 
 #include "autograd/fused_internal.h"
@@ -17,42 +25,55 @@
 enum {
     TILE = WEFT_ATTENTION_TILE,
     TILES = WEFT_ATTENTION_TILES,
+    KEY_TILES = TILES / 2, /* that the backward pass treats together */
     PAD = SMALL_LANES,
+    LINE = 64 / sizeof(weft_real),      /* of a cache */
     ROOM = (TILE + PAD - 1) / PAD * PAD /* rows or columns of a tile in the workspace */
 };
 
+/* What is read or added to more than once lies here, row after row: rows of a wide matrix share few sets
+ * of a cache. */
+/* What is read or added to more than once lies here, row after row: rows of a wide matrix share few sets
+ * of a cache. The two passes share the room. */
 typedef struct workspace {
-    weft_real *kt, *vt;      /* keys [K, pad] and values [Kv, pad], transposed: TILES of each */
-    weft_real *k, *q, *dout; /* backward: keys (TILES tiles), queries and dO as they are, but row
-                                    after row: rows of a wide matrix share few sets of a cache */
+    weft_real *qt, *o;  /* forward, TILES of each: queries [K, pad], sums of values [TILE, Kv] */
+    weft_real *kt, *vt; /* backward, KEY_TILES of each: keys [K, pad], values [Kv, pad], */
+    weft_real *dk, *dv; /* and their gradients [TILE, K], [TILE, Kv] */
+    weft_real *k, *v;   /* keys, KEY_TILES of them in the backward pass, and values */
+    weft_real *q, *dout, *dq;    /* queries; backward: dO and dQ */
     weft_real *weights, *dscore; /* [TILE, pad] each */
+    weft_real *terms;            /* [TILE, pad]: what is added to scores */
     weft_real *keep;             /* [pad] */
-    weft_real *row;              /* [TILES, TILE]: largest score so far, or rowsum(dO O) */
+    weft_real *row;              /* [TILES, TILE]: largest score so far; backward: rowsum(dO O) */
     double *sum;                 /* [TILES, TILE] */
     uint8_t *see;                /* [TILE] */
 } workspace;
 
-/* A tile: n_i queries from i0 on, n_j keys from j0 on, whose rows lie `pad` apart. */
+/* A tile: n_i queries from i0 on, n_j keys from j0 on, and both filled up. */
 typedef struct tile {
-    int64_t i0, n_i, j0, n_j, pad;
+    int64_t i0, n_i, pad_i, j0, n_j, pad_j;
     weft_seen seen;
 } tile;
 
 int64_t weft_attention_work(int64_t K, int64_t Kv)
 {
-    return ROOM * (2 * TILES * K + TILES * Kv + K + Kv + 2 * ROOM + 2 + 3 * TILES);
+    return ROOM * ((TILES + KEY_TILES + 2) * K + (TILES + 1) * Kv + 3 * ROOM + 2 + 3 * TILES);
 }
 
 static workspace workspace_of(const weft_attention_head *h, weft_real *work)
 {
-    workspace w = { .kt = work };
-    w.vt = w.kt + TILES * ROOM * h->K;
-    w.k = w.vt + TILES * ROOM * h->Kv;
-    w.q = w.k + TILES * ROOM * h->K;
-    w.dout = w.q + ROOM * h->K;
+    workspace w = { .qt = work, .kt = work };
+    w.dk = w.kt + KEY_TILES * ROOM * h->K;
+    w.o = w.vt = w.qt + TILES * ROOM * h->K;
+    w.dv = w.vt + KEY_TILES * ROOM * h->Kv;
+    w.k = w.o + TILES * ROOM * h->Kv;
+    w.q = w.k + KEY_TILES * ROOM * h->K;
+    w.dq = w.q + ROOM * h->K;
+    w.v = w.dout = w.dq + ROOM * h->K;
     w.weights = w.dout + ROOM * h->Kv;
     w.dscore = w.weights + ROOM * ROOM;
-    w.keep = w.dscore + ROOM * ROOM;
+    w.terms = w.dscore + ROOM * ROOM;
+    w.keep = w.terms + ROOM * ROOM;
     w.row = w.keep + ROOM;
     w.sum = (double *)(void *)(w.row + TILES * ROOM);
     w.see = (uint8_t *)(w.sum + TILES * ROOM);
@@ -65,8 +86,11 @@ static int64_t padded(int64_t n) { return (n + PAD - 1) / PAD * PAD; }
 
 static tile tile_of(const weft_attention_head *h, int64_t i0, int64_t j0)
 {
-    tile t = { i0, least(TILE, h->sight.n_q - i0), j0, least(TILE, h->sight.n_k - j0), 0, 0 };
-    t.pad = padded(t.n_j);
+    tile t = { .i0 = i0, .j0 = j0 };
+    t.n_i = least(TILE, h->sight.n_q - i0);
+    t.n_j = least(TILE, h->sight.n_k - j0);
+    t.pad_i = padded(t.n_i);
+    t.pad_j = padded(t.n_j);
     t.seen = weft_sight_tile(&h->sight, i0, t.n_i, j0, t.n_j);
     return t;
 }
@@ -85,10 +109,42 @@ WEFT_INLINE void transpose(int64_t n, int64_t C, const weft_real *x, int64_t ld,
     }
 }
 
-WEFT_INLINE void copy_rows(int64_t n, int64_t C, const weft_real *x, int64_t ld, weft_real *y)
+/* Rows somewhere, `ld` apart. */
+typedef struct rows {
+    const weft_real *at;
+    int64_t ld;
+} rows;
+
+/* Call part i of n of the rows into the second cache: they are far apart, and no processor foresees them. */
+WEFT_INLINE void call_rows(int64_t R, int64_t C, const weft_real *x, int64_t ld, int64_t i,
+                           int64_t n)
+{
+#ifdef __GNUC__
+    for (int64_t r = R * i / n; r < R * (i + 1) / n; r++)
+        for (int64_t c = 0; c < C; c += LINE) __builtin_prefetch(x + r * ld + c, 0, 2);
+#else
+    (void)R, (void)C, (void)x, (void)ld, (void)i, (void)n;
+#endif
+}
+
+/* The same rows, one after the other. */
+WEFT_INLINE rows take_rows(int64_t n, int64_t C, rows x, weft_real *to)
 {
     for (int64_t r = 0; r < n; r++)
-        for (int64_t c = 0; c < C; c++) y[r * C + c] = x[r * ld + c];
+        for (int64_t c = 0; c < C; c++) to[r * C + c] = x.at[r * x.ld + c];
+    return (rows){ to, C };
+}
+
+/* y (+)= factor x, n rows of C. */
+WEFT_INLINE void give_rows(int64_t n, int64_t C, const weft_real *x, int64_t ldx, weft_real factor,
+                           weft_real *y, int64_t ldy, bool add)
+{
+    for (int64_t r = 0; r < n; r++)
+#pragma omp simd
+        for (int64_t c = 0; c < C; c++) {
+            const weft_real old = add ? y[r * ldy + c] : 0;
+            y[r * ldy + c] = old + factor * x[r * ldx + c];
+        }
 }
 
 WEFT_INLINE void multiply_row(int64_t n, const weft_real *x, weft_real *y)
@@ -147,40 +203,46 @@ WEFT_INLINE void mask_row(const weft_attention_head *h, int64_t i, const tile *t
                           weft_real *s)
 {
     const weft_sight *sight = &h->sight;
-    int64_t end = t->n_j;
     if (t->seen != WEFT_SEES_ALL && sight->plain) {
         const int64_t p = i + sight->first - t->j0; /* as if j0 were 0 */
-        end = least(end, most(0, p + sight->ahead + 1));
-        for (int64_t j = 0; j < least(end, p - sight->back); j++) s[j] = (weft_real)-INFINITY;
+        for (int64_t j = 0; j < least(t->n_j, p - sight->back); j++) s[j] = (weft_real)-INFINITY;
+        for (int64_t j = most(0, p + sight->ahead + 1); j < t->n_j; j++)
+            s[j] = (weft_real)-INFINITY;
     } else if (t->seen != WEFT_SEES_ALL) {
         weft_sight_row(sight, i, t->j0, t->n_j, see);
         for (int64_t j = 0; j < t->n_j; j++) s[j] = see[j] ? s[j] : (weft_real)-INFINITY;
     }
-    for (int64_t j = end; j < t->pad; j++) s[j] = (weft_real)-INFINITY;
 }
 
-/* Scores from products: scaled, biased, masked. */
-WEFT_INLINE void score_row(const weft_attention_head *h, int64_t i, const tile *t, uint8_t *see,
-                           weft_real *s)
+/* Is anything added to products before they are scores? */
+WEFT_INLINE bool has_terms(const weft_attention_head *h, const tile *t)
 {
-    scale_row(t->pad, h->scale, s);
-    bias_row(h, i, t, s);
-    mask_row(h, i, t, see, s);
+    return t->seen != WEFT_SEES_ALL || h->bias || h->slope != 0 || h->relative;
 }
 
-/* Are scores the scaled products and nothing else? Then the scale waits for whoever reads them. */
-WEFT_INLINE bool is_plain(const weft_attention_head *h, const tile *t)
+/* What is added to the scores of query i, -inf where the key is not seen. */
+WEFT_INLINE void terms_row(const weft_attention_head *h, int64_t i, const tile *t, uint8_t *see,
+                           weft_real *term)
 {
-    return t->seen == WEFT_SEES_ALL && t->n_j == t->pad && h->scale > 0 && !h->bias &&
-           h->slope == 0 && !h->relative && !h->relative_values && h->attr->p == 0 &&
-           h->attr->weights == WEFT_SOFTMAX;
+    for (int64_t j = 0; j < t->pad_j; j++) term[j] = 0;
+    bias_row(h, i, t, term);
+    mask_row(h, i, t, see, term);
 }
 
-WEFT_INLINE void sigmoid_row(const weft_attention_head *h, int64_t i, int64_t pad, weft_real *s)
+/* Scores of softmax are in units of ln 2. */
+WEFT_INLINE weft_real unit_of(const weft_attention_head *h)
 {
-    const weft_real b = (weft_real)weft_attention_sigmoid_bias(h->attr, &h->sight, i);
+    return h->attr->weights == WEFT_SOFTMAX ? (weft_real)1.44269504088896340736 : 1;
+}
+
+/* A score that is not seen is -inf, even if it was NaN. */
+WEFT_INLINE void add_terms(int64_t n, const weft_real *term, weft_real unit, weft_real *s)
+{
 #pragma omp simd
-    for (int64_t j = 0; j < pad; j++) s[j] = real_sigmoid(s[j] + b);
+    for (int64_t k = 0; k < n; k++) {
+        const weft_real sum = s[k] + unit * term[k];
+        s[k] = term[k] == (weft_real)-INFINITY ? (weft_real)-INFINITY : sum;
+    }
 }
 
 /* ---- products with weights that may be 0 ---------------------------------------------------------- */
@@ -196,162 +258,153 @@ WEFT_INLINE void weighted_product(weft_seen seen, int64_t m, int64_t n, int64_t 
 /* ---- forward ------------------------------------------------------------------------------------ */
 
 #ifdef WEFT_F64
-#define weight_exp real_exp
+#define weight_exp2 exp2
 #else
-/* exp of what is at most 0, where what is below 2^-125 may be 0: half the work of real_exp, whose
- * polynomial this is. A NaN stays one; -inf gives 0. Error below 1 ULP. */
-WEFT_INLINE float weight_exp(float x)
+/* 2^x of what is at most 0, where what is below 2^-125 may be 0: one polynomial of what rounding x
+ * leaves, fitted as those of core/vecmath.h are. A NaN stays one; -inf gives 0. Error below 1 ULP. */
+WEFT_INLINE float weight_exp2(float x)
 {
-    const float shift = 0x1.8p23f; /* t + shift - shift rounds t to an integer */
-    const float shifted = SMALL_FMA(x, 0x1.715476p0f, shift), n = shifted - shift;
-    const float r = SMALL_FMA(n, 0x1.bd0106p-13f, SMALL_FMA(n, -0x1.63p-1f, x));
-    float p = SMALL_FMA(0x1.6dbc64p-10f, r, 0x1.124148p-7f);
-    p = SMALL_FMA(p, r, 0x1.555454p-5f);
-    p = SMALL_FMA(p, r, 0x1.555486p-3f);
-    p = SMALL_FMA(p, r, 0.5f);
-    const float e = 1.0f + SMALL_FMA(r * r, p, r);
-    const float power = float_of_bits((float_bits(shifted) - float_bits(shift) + 127u) << 23);
-    return x < -86.5f ? 0 : e * power;
+    const float shift = 0x1.8p23f + 127; /* x + shift ends in the exponent of 2^round(x) */
+    const float shifted = x + shift, r = x - (shifted - shift);
+    float p = SMALL_FMA(0x1.41fbap-13f, r, 0x1.5f3e8p-10f);
+    p = SMALL_FMA(p, r, 0x1.3b2d4ep-7f);
+    p = SMALL_FMA(p, r, 0x1.c6aee8p-5f);
+    p = SMALL_FMA(p, r, 0x1.ebfbdcp-3f);
+    p = SMALL_FMA(p, r, 0x1.62e43p-1f);
+    p = SMALL_FMA(p, r, 1.0f);
+    const float power = float_of_bits(float_bits(shifted) << 23);
+    return x < -125.0f ? 0 : p * power;
 }
 #endif
 
-/* The largest of scale s, NaN left out: of whole vectors, halved again and again. */
-WEFT_INLINE weft_real scaled_max(int64_t pad, const weft_real *s, weft_real scale)
+/* Weights of PAD queries from their scores with n keys, rows of s `ld` apart: 2^(score - largest so far).
+ * The sum over keys is of eight at a time, these sums in double. `factor` brings what was summed before to
+ * the new largest score. Where that is -inf all are 0, or NaN. */
+WEFT_INLINE void online_lanes(int64_t n, weft_real *s, int64_t ld, weft_real *max, double *sum,
+                              weft_real *factor)
 {
-    weft_real max[PAD];
+    enum { RUN = 8 };
+    weft_real shift[PAD], part[PAD];
 #pragma omp simd
-    for (int i = 0; i < PAD; i++) max[i] = (weft_real)-INFINITY;
-    for (int64_t j = 0; j < pad; j += PAD) {
+    for (int l = 0; l < PAD; l++) shift[l] = max[l];
+    for (int64_t j = 0; j < n; j++)
 #pragma omp simd
-        for (int i = 0; i < PAD; i++) max[i] = s[j + i] > max[i] ? s[j + i] : max[i];
-    }
-#pragma GCC unroll 4
-    for (int half = PAD / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) max[i] = max[i + half] > max[i] ? max[i + half] : max[i];
-    return max[0] * scale;
-}
-
-/* s = exp(scale s - max), and their sum: over the vectors of a row as they are, at most four, then in
- * double. Where max is -inf all are 0, or NaN. */
-WEFT_INLINE double scaled_exp(int64_t pad, weft_real *s, weft_real scale, weft_real max)
-{
-    const weft_real shift = max == (weft_real)-INFINITY ? 0 : max;
-    weft_real sum[PAD];
-    double part[PAD];
+        for (int l = 0; l < PAD; l++)
+            shift[l] = s[j * ld + l] > shift[l] ? s[j * ld + l] : shift[l];
 #pragma omp simd
-    for (int i = 0; i < PAD; i++) sum[i] = 0;
-    for (int64_t j = 0; j < pad; j += PAD) {
-#pragma omp simd
-        for (int i = 0; i < PAD; i++) {
-            s[j + i] = weight_exp(s[j + i] * scale - shift);
-            sum[i] += s[j + i];
-        }
+    for (int l = 0; l < PAD; l++) {
+        const weft_real new = shift[l];
+        shift[l] = new == (weft_real)-INFINITY ? 0 : new;
+        factor[l] = weight_exp2(max[l] - shift[l]);
+        factor[l] = max[l] == new ? 1 : factor[l];
+        max[l] = new;
     }
 #pragma omp simd
-    for (int i = 0; i < PAD; i++) part[i] = (double)sum[i];
-#pragma GCC unroll 4
-    for (int half = PAD / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) part[i] += part[i + half];
-    return part[0];
-}
-
-/* One row of a tile: scores, still to be multiplied by scale > 0, become exp(score - largest so far),
- * what was summed before is brought to the new largest score. */
-WEFT_INLINE void online_row(int64_t pad, weft_real *s, weft_real scale, weft_real *max, double *sum,
-                            bool first, int64_t Kv, weft_real *o)
-{
-    const weft_real in_tile = scaled_max(pad, s, scale), old = *max,
-                    new = in_tile > old ? in_tile : old;
-    const double part = scaled_exp(pad, s, scale, new);
-    *max = new;
-    if (first || new == old) {
-        *sum += part;
-        return;
-    }
-    const weft_real factor = weight_exp(old - new);
-    *sum = *sum * (double)factor + part;
-    scale_row(Kv, factor, o);
-}
-
-/* The same for the rows of a plain tile; its width is known where it is a whole one. */
-WEFT_INLINE void plain_weights(const weft_attention_head *h, const tile *t, bool first,
-                               weft_real *max, double *sum, const workspace *w)
-{
-    weft_real *o = h->o + t->i0 * h->ldo;
-    if (t->pad == TILE)
-        for (int64_t r = 0; r < t->n_i; r++)
-            online_row(TILE, w->weights + r * TILE, h->scale, &max[r], &sum[r], first, h->Kv,
-                       o + r * h->ldo);
-    else
-        for (int64_t r = 0; r < t->n_i; r++)
-            online_row(t->pad, w->weights + r * t->pad, h->scale, &max[r], &sum[r], first, h->Kv,
-                       o + r * h->ldo);
-}
-
-WEFT_INLINE void any_weights(const weft_attention_head *h, const tile *t, bool first,
-                             weft_real *max, double *sum, const workspace *w)
-{
-    for (int64_t r = 0; r < t->n_i; r++) {
-        weft_real *s = w->weights + r * t->pad;
-        score_row(h, t->i0 + r, t, w->see, s);
-        if (h->attr->weights == WEFT_SIGMOID)
-            sigmoid_row(h, t->i0 + r, t->pad, s);
-        else
-            online_row(t->pad, s, 1, &max[r], &sum[r], first, h->Kv, h->o + (t->i0 + r) * h->ldo);
-        if (h->attr->p > 0) {
-            draw_keep(h, t->i0 + r, t->j0, t->pad, w->keep);
-            multiply_row(t->pad, w->keep, s);
-        }
+    for (int l = 0; l < PAD; l++) sum[l] *= (double)factor[l];
+    for (int64_t j0 = 0; j0 < n; j0 += RUN) {
+#pragma omp simd
+        for (int l = 0; l < PAD; l++) part[l] = 0;
+        for (int64_t j = j0; j < least(j0 + RUN, n); j++)
+#pragma omp simd
+            for (int l = 0; l < PAD; l++) {
+                s[j * ld + l] = weight_exp2(s[j * ld + l] - shift[l]);
+                part[l] += s[j * ld + l];
+            }
+#pragma omp simd
+        for (int l = 0; l < PAD; l++) sum[l] += (double)part[l];
     }
 }
 
-WEFT_INLINE double sum_row(int64_t n, const weft_real *x)
+/* The weights of a tile by softmax; o is brought to the new largest scores. */
+WEFT_INLINE void online_weights(const weft_attention_head *h, const tile *t, weft_real *max,
+                                double *sum, weft_real *o, bool first, const workspace *w)
+{
+    weft_real factor[ROOM];
+    for (int64_t l = 0; l < t->pad_i; l += PAD)
+        online_lanes(t->n_j, w->weights + l, t->pad_i, max + l, sum + l, factor + l);
+    for (int64_t r = 0; r < t->n_i && !first; r++)
+        if (factor[r] != 1) scale_row(h->Kv, factor[r], o + r * h->Kv);
+}
+
+WEFT_INLINE void sigmoid_weights(const weft_attention_head *h, const tile *t, const workspace *w)
+{
+    weft_real b[ROOM] = { 0 };
+    for (int64_t r = 0; r < t->n_i; r++)
+        b[r] = (weft_real)weft_attention_sigmoid_bias(h->attr, &h->sight, t->i0 + r);
+    for (int64_t j = 0; j < t->n_j; j++) {
+        weft_real *s = w->weights + j * t->pad_i;
+#pragma omp simd
+        for (int64_t l = 0; l < t->pad_i; l++) s[l] = real_sigmoid(s[l] + b[l]);
+    }
+}
+
+/* What belongs to pairs is made query by query, and turned. */
+WEFT_INLINE void forward_terms(const weft_attention_head *h, const tile *t, const workspace *w)
+{
+    for (int64_t r = 0; r < t->n_i; r++)
+        terms_row(h, t->i0 + r, t, w->see, w->terms + r * t->pad_j);
+    transpose(t->n_i, t->n_j, w->terms, t->pad_j, w->dscore);
+    add_terms(t->n_j * t->pad_i, w->dscore, unit_of(h), w->weights);
+}
+
+WEFT_INLINE void forward_dropout(const weft_attention_head *h, const tile *t, const workspace *w)
+{
+    for (int64_t r = 0; r < t->n_i; r++)
+        draw_keep(h, t->i0 + r, t->j0, t->pad_j, w->terms + r * t->pad_j);
+    transpose(t->n_i, t->n_j, w->terms, t->pad_j, w->dscore);
+    multiply_row(t->n_j * t->pad_i, w->dscore, w->weights);
+}
+
+/* Sum of every step-th of x. */
+WEFT_INLINE double sum_row(int64_t n, const weft_real *x, int64_t step)
 {
     double sum = 0;
-    for (int64_t j = 0; j < n; j++) sum += (double)x[j];
+    for (int64_t j = 0; j < n; j++) sum += (double)x[j * step];
     return sum;
 }
 
-/* o of query i += its weights in the tile, each times the value of its distance. */
+/* o of query i += its weights in the tile, a column of w, each times the value of its distance. */
 WEFT_INLINE void add_relative_values(const weft_attention_head *h, int64_t i, const tile *t,
-                                     const weft_real *weights)
+                                     const workspace *w)
 {
-    const int64_t d = t->j0 - (i + h->sight.first);
+    const int64_t d = t->j0 - (i + h->sight.first), r = i - t->i0;
     for (int64_t j = 0, n; j < t->n_j; j += n) {
         n = same_distance(h->values_reach, d + j, t->n_j - j);
-        const weft_real weight = (weft_real)sum_row(n, weights + j);
+        const weft_real weight = (weft_real)sum_row(n, w->weights + j * t->pad_i + r, t->pad_i);
         if (weight != 0)
             small_step(h->Kv, weight,
                        h->relative_values + distance_column(h->values_reach, d + j) * h->Kv,
-                       h->o + i * h->ldo, false);
+                       w->o + r * h->Kv, false);
     }
 }
 
-/* A tile's share of o, from the keys and values in w; max and sum are those of its rows so far. */
-WEFT_INLINE void forward_tile(const weft_attention_head *h, const tile *t, bool first,
-                              weft_real *max, double *sum, const workspace *w)
+/* A tile's share of o; max and sum are those of its queries so far. */
+WEFT_INLINE void forward_tile(const weft_attention_head *h, const tile *t, rows k, rows v,
+                              bool first, const workspace *w)
 {
-    small_gemm_nn(t->n_i, t->pad, h->K, h->q + t->i0 * h->ldq, h->ldq, w->kt, t->pad, w->weights,
-                  t->pad, false);
-    if (is_plain(h, t))
-        plain_weights(h, t, first, max, sum, w);
+    small_gemm_nn(t->n_j, t->pad_i, h->K, k.at, k.ld, w->qt, t->pad_i, w->weights, t->pad_i, false);
+    if (has_terms(h, t)) forward_terms(h, t, w);
+    if (h->attr->weights == WEFT_SIGMOID)
+        sigmoid_weights(h, t, w);
     else
-        any_weights(h, t, first, max, sum, w);
-    weighted_product(t->seen, t->n_i, h->Kv, t->n_j, w->weights, t->pad, 1, h->v + t->j0 * h->ldv,
-                     h->ldv, h->o + t->i0 * h->ldo, h->ldo, !first);
+        online_weights(h, t, w->row, w->sum, w->o, first, w);
+    if (h->attr->p > 0) forward_dropout(h, t, w);
+    weighted_product(t->seen, t->n_i, h->Kv, t->n_j, w->weights, 1, t->pad_i, v.at, v.ld, w->o,
+                     h->Kv, !first);
     for (int64_t r = 0; r < t->n_i && h->relative_values; r++)
-        add_relative_values(h, t->i0 + r, t, w->weights + r * t->pad);
+        add_relative_values(h, t->i0 + r, t, w);
 }
 
 /* Divide by the sums; note them and the largest scores. */
 WEFT_INLINE void finish_rows(const weft_attention_head *h, int64_t from, int64_t n,
-                             const weft_real *max, const double *sum)
+                             const workspace *w)
 {
     for (int64_t r = 0; r < n; r++) {
-        const weft_real inverse = sum[r] == 0 ? 0 : (weft_real)(1 / sum[r]);
-        scale_row(h->Kv, inverse, h->o + (from + r) * h->ldo);
+        const weft_real inverse = w->sum[r] == 0 ? 0 : (weft_real)(1 / w->sum[r]);
+        give_rows(1, h->Kv, w->o + r * h->Kv, h->Kv, inverse, h->o + (from + r) * h->ldo, h->ldo,
+                  false);
         if (!h->stats) continue;
-        h->stats[2 * (from + r)] = max[r] == (weft_real)-INFINITY ? 0 : max[r];
+        h->stats[2 * (from + r)] = w->row[r] == (weft_real)-INFINITY ? 0 : w->row[r];
         h->stats[2 * (from + r) + 1] = inverse;
     }
 }
@@ -362,31 +415,82 @@ WEFT_INLINE void clear_rows(int64_t R, int64_t C, weft_real *x, int64_t ld)
         for (int64_t c = 0; c < C; c++) x[r * ld + c] = 0;
 }
 
+/* The queries of a tile, scaled. */
+WEFT_INLINE void take_scaled(const weft_attention_head *h, int64_t from, int64_t n, weft_real *q)
+{
+    give_rows(n, h->K, h->q + from * h->ldq, h->ldq, h->scale * unit_of(h), q, h->K, false);
+}
+
+/* The workspace of tile k of those that go together. */
+WEFT_INLINE workspace forward_part(const weft_attention_head *h, const workspace *all, int64_t k)
+{
+    workspace w = *all;
+    w.qt += k * ROOM * h->K;
+    w.o += k * ROOM * h->Kv;
+    w.row += k * ROOM;
+    w.sum += k * ROOM;
+    return w;
+}
+
+WEFT_INLINE void forward_begin(const weft_attention_head *h, int64_t from, const workspace *w)
+{
+    const int64_t n = least(TILE, h->sight.n_q - from);
+    take_scaled(h, from, n, w->q);
+    transpose(n, h->K, w->q, h->K, w->qt);
+    for (int64_t r = 0; r < padded(n); r++) {
+        w->row[r] = (weft_real)-INFINITY;
+        w->sum[r] = 0;
+    }
+}
+
+WEFT_INLINE void forward_end(const weft_attention_head *h, int64_t from, bool started,
+                             const workspace *w)
+{
+    const int64_t n = least(TILE, h->sight.n_q - from);
+    if (!started) clear_rows(n, h->Kv, w->o, h->Kv);
+    if (h->attr->weights == WEFT_SOFTMAX)
+        finish_rows(h, from, n, w);
+    else
+        give_rows(n, h->Kv, w->o, h->Kv, 1, h->o + from * h->ldo, h->ldo, false);
+}
+
+/* Part i of n of the keys and values from j0 on, which will be taken soon. */
+WEFT_INLINE void call_keys(const weft_attention_head *h, int64_t j0, int64_t i, int64_t n)
+{
+    const int64_t n_j = least(TILE, h->sight.n_k - j0);
+    if (n_j <= 0) return;
+    call_rows(n_j, h->K, h->k + j0 * h->ldk, h->ldk, i, n);
+    call_rows(n_j, h->Kv, h->v + j0 * h->ldv, h->ldv, i, n);
+}
+
 WEFT_KERNEL static void forward_tiles(const weft_attention_head *h, int64_t from, int64_t n_tiles,
-                                      workspace w)
+                                      workspace all)
 {
     const int64_t n = least(n_tiles * TILE, h->sight.n_q - from);
     const weft_span keys = weft_sight_keys(&h->sight, from, n);
     bool started[TILES] = { false };
-    for (int64_t r = 0; r < n; r++) {
-        w.row[r] = (weft_real)-INFINITY;
-        w.sum[r] = 0;
+    for (int64_t r = 0, i = 0; r < n; r += TILE, i++) {
+        const workspace w = forward_part(h, &all, i);
+        forward_begin(h, from + r, &w);
     }
     for (int64_t j0 = keys.from; j0 < keys.end; j0 += TILE) {
-        bool transposed = false;
-        for (int64_t r = 0; r < n; r += TILE) {
+        rows k = { h->k + j0 * h->ldk, h->ldk }, v = { h->v + j0 * h->ldv, h->ldv };
+        bool taken = n <= TILE; /* one tile may read them where they are */
+        for (int64_t r = 0, i = 0; r < n; r += TILE, i++) {
             const tile t = tile_of(h, from + r, j0);
             if (t.seen == WEFT_SEES_NONE) continue;
-            if (!transposed) transpose(t.n_j, h->K, h->k + j0 * h->ldk, h->ldk, w.kt);
-            transposed = true;
-            forward_tile(h, &t, !started[r / TILE], w.row + r, w.sum + r, &w);
-            started[r / TILE] = true;
+            if (!taken) k = take_rows(t.n_j, h->K, k, all.k), v = take_rows(t.n_j, h->Kv, v, all.v);
+            taken = true;
+            call_keys(h, j0 + TILE, i, n_tiles);
+            const workspace w = forward_part(h, &all, i);
+            forward_tile(h, &t, k, v, !started[i], &w);
+            started[i] = true;
         }
     }
-    for (int64_t r = 0; r < n; r += TILE)
-        if (!started[r / TILE])
-            clear_rows(least(TILE, n - r), h->Kv, h->o + (from + r) * h->ldo, h->ldo);
-    if (h->attr->weights == WEFT_SOFTMAX) finish_rows(h, from, n, w.row, w.sum);
+    for (int64_t r = 0, i = 0; r < n; r += TILE, i++) {
+        const workspace w = forward_part(h, &all, i);
+        forward_end(h, from + r, started[i], &w);
+    }
 }
 
 void weft_attention_forward_tiles(const weft_attention_head *h, int64_t from, int n_tiles,
@@ -397,14 +501,14 @@ void weft_attention_forward_tiles(const weft_attention_head *h, int64_t from, in
 
 /* ---- backward ----------------------------------------------------------------------------------- */
 
-/* exp(s - max) / sum of a row, from what the forward pass left; 0 where the key is not seen, even if
+/* 2^(s - max) / sum of a row, from what the forward pass left; 0 where the key is not seen, even if
  * the row's sum is NaN. */
 WEFT_INLINE void weights_row(int64_t pad, const weft_real stats[2], weft_real *s)
 {
     const weft_real max = stats[0], inverse = stats[1];
 #pragma omp simd
     for (int64_t j = 0; j < pad; j++) {
-        const weft_real weight = weight_exp(s[j] - max) * inverse;
+        const weft_real weight = weight_exp2(s[j] - max) * inverse;
         s[j] = s[j] == (weft_real)-INFINITY ? 0 : weight;
     }
 }
@@ -446,18 +550,25 @@ WEFT_INLINE void output_dots(const weft_attention_head *h, int64_t from, int64_t
         dot[i - from] = (weft_real)row_dot(h->Kv, h->dout + i * h->lddo, h->o + i * h->ldo);
 }
 
-/* P and scale dS of a row of a plain tile, from products, in one pass. */
-WEFT_INLINE void plain_gradient_row(int64_t pad, const weft_real stats[2], weft_real scale,
-                                    weft_real dot, weft_real *s, weft_real *ds)
+/* P and dS of a row without terms and dropout, in one pass. */
+WEFT_INLINE void plain_gradient_row(int64_t pad, const weft_real stats[2], weft_real dot,
+                                    weft_real *s, weft_real *ds)
 {
     const weft_real max = stats[0], inverse = stats[1];
 #pragma omp simd
     for (int64_t j = 0; j < pad; j++) {
-        const weft_real weight = weight_exp(s[j] * scale - max) * inverse;
-        const weft_real change = weight * (ds[j] - dot) * scale;
+        const weft_real weight = weight_exp2(s[j] - max) * inverse;
+        const weft_real change = weight * (ds[j] - dot);
         s[j] = weight;
         ds[j] = weight == 0 ? 0 : change;
     }
+}
+
+WEFT_INLINE void sigmoid_row(const weft_attention_head *h, int64_t i, int64_t pad, weft_real *s)
+{
+    const weft_real b = (weft_real)weft_attention_sigmoid_bias(h->attr, &h->sight, i);
+#pragma omp simd
+    for (int64_t j = 0; j < pad; j++) s[j] = real_sigmoid(s[j] + b);
 }
 
 /* dP of query i += dO times the values of the distances. */
@@ -474,39 +585,70 @@ WEFT_INLINE void add_value_products(const weft_attention_head *h, int64_t i, con
     }
 }
 
-/* P R and dS of a row, without the scale. */
+/* P R and dS of a row. */
 WEFT_INLINE void gradient_row(const weft_attention_head *h, int64_t i, const tile *t, weft_real dot,
                               weft_real *s, weft_real *ds, const workspace *w)
 {
-    score_row(h, i, t, w->see, s);
+    if (has_terms(h, t)) {
+        terms_row(h, i, t, w->see, w->terms);
+        add_terms(t->pad_j, w->terms, unit_of(h), s);
+    }
     if (h->relative_values) add_value_products(h, i, t, w->dout + (i - t->i0) * h->Kv, ds);
     if (h->attr->p > 0) {
-        draw_keep(h, i, t->j0, t->pad, w->keep);
-        multiply_row(t->pad, w->keep, ds);
+        draw_keep(h, i, t->j0, t->pad_j, w->keep);
+        multiply_row(t->pad_j, w->keep, ds);
     }
     if (h->attr->weights == WEFT_SIGMOID) {
-        sigmoid_row(h, i, t->pad, s);
-        dsigmoid_row(t->pad, s, ds);
+        sigmoid_row(h, i, t->pad_j, s);
+        dsigmoid_row(t->pad_j, s, ds);
     } else {
-        weights_row(t->pad, h->stats + 2 * i, s);
-        dscore_row(t->pad, s, dot, ds);
+        weights_row(t->pad_j, h->stats + 2 * i, s);
+        dscore_row(t->pad_j, s, dot, ds);
     }
-    if (h->attr->p > 0) multiply_row(t->pad, w->keep, s);
+    if (h->attr->p > 0) multiply_row(t->pad_j, w->keep, s);
 }
 
 WEFT_INLINE void take_queries(const weft_attention_head *h, int64_t from, const workspace *w)
 {
     const int64_t n = least(TILE, h->sight.n_q - from);
-    copy_rows(n, h->K, h->q + from * h->ldq, h->ldq, w->q);
-    copy_rows(n, h->Kv, h->dout + from * h->lddo, h->lddo, w->dout);
+    take_scaled(h, from, n, w->q);
+    take_rows(n, h->Kv, (rows){ h->dout + from * h->lddo, h->lddo }, w->dout);
+    if (h->dq) take_rows(n, h->K, (rows){ h->dq + from * h->lddq, h->lddq }, w->dq);
 }
 
+/* Part i of n of the queries from `from` on, which will be taken soon. */
+WEFT_INLINE void call_queries(const weft_attention_head *h, int64_t from, int64_t i, int64_t n)
+{
+    const int64_t n_i = least(TILE, h->sight.n_q - from);
+    if (n_i <= 0) return;
+    call_rows(n_i, h->K, h->q + from * h->ldq, h->ldq, i, n);
+    call_rows(n_i, h->Kv, h->dout + from * h->lddo, h->lddo, i, n);
+    if (h->dq) call_rows(n_i, h->K, h->dq + from * h->lddq, h->lddq, i, n);
+}
+
+WEFT_INLINE void give_queries(const weft_attention_head *h, int64_t from, const workspace *w)
+{
+    const int64_t n = least(TILE, h->sight.n_q - from);
+    if (h->dq) give_rows(n, h->K, w->dq, h->K, 1, h->dq + from * h->lddq, h->lddq, false);
+}
+
+/* Keys are scaled where dQ is made of them. */
 WEFT_INLINE void take_keys(const weft_attention_head *h, int64_t j0, int64_t n_j,
                            const workspace *w)
 {
-    if (h->dq) copy_rows(n_j, h->K, h->k + j0 * h->ldk, h->ldk, w->k);
-    transpose(n_j, h->K, h->k + j0 * h->ldk, h->ldk, w->kt);
+    const weft_real *k = h->k + j0 * h->ldk;
+    if (h->dq) give_rows(n_j, h->K, k, h->ldk, h->scale, w->k, h->K, false);
+    transpose(n_j, h->K, k, h->ldk, w->kt);
     transpose(n_j, h->Kv, h->v + j0 * h->ldv, h->ldv, w->vt);
+}
+
+/* dK was made of scaled queries, whose unit it need not have. */
+WEFT_INLINE void give_keys(const weft_attention_head *h, int64_t j0, int64_t n_j,
+                           const workspace *w)
+{
+    if (h->dk)
+        give_rows(n_j, h->K, w->dk, h->K, 1 / unit_of(h), h->dk + j0 * h->lddk, h->lddk, h->add_k);
+    if (h->dv) give_rows(n_j, h->Kv, w->dv, h->Kv, 1, h->dv + j0 * h->lddv, h->lddv, h->add_v);
 }
 
 /* What nobody will see of n queries' gradients of bias and relative is 0. */
@@ -524,7 +666,7 @@ WEFT_INLINE void give_relative_values(const weft_attention_head *h, int64_t d, i
 {
     for (int64_t j = 0, n; j < n_j; j += n) {
         n = same_distance(h->values_reach, d + j, n_j - j);
-        const double weight = sum_row(n, weights + j);
+        const double weight = sum_row(n, weights + j, 1);
         double *to = h->values_sum + distance_column(h->values_reach, d + j) * h->Kv;
         for (int64_t c = 0; c < h->Kv && weight != 0; c++) to[c] += weight * (double)dout[c];
     }
@@ -534,7 +676,7 @@ WEFT_INLINE void give_relative_values(const weft_attention_head *h, int64_t d, i
 WEFT_INLINE void give_biases(const weft_attention_head *h, const tile *t, const workspace *w)
 {
     for (int64_t r = 0; r < t->n_i; r++) {
-        const weft_real *ds = w->dscore + r * t->pad;
+        const weft_real *ds = w->dscore + r * t->pad_j;
         const int64_t i = t->i0 + r, d = t->j0 - (i + h->sight.first);
         if (h->dbias) add_row(t->n_j, ds, h->dbias + i * h->lddbias + t->j0);
         for (int64_t j = 0; h->drelative && j < t->n_j; j++)
@@ -542,47 +684,47 @@ WEFT_INLINE void give_biases(const weft_attention_head *h, const tile *t, const 
         for (int64_t j = 0; h->relative_sum && j < t->n_j; j++)
             h->relative_sum[distance_column(h->reach, d + j)] += (double)ds[j];
         if (h->values_sum)
-            give_relative_values(h, d, t->n_j, w->weights + r * t->pad, w->dout + r * h->Kv);
+            give_relative_values(h, d, t->n_j, w->weights + r * t->pad_j, w->dout + r * h->Kv);
     }
 }
 
-/* P R and scale dS of a tile, from the queries and keys in w; with `biases`, their gradients too. */
+/* P R and dS of a tile, from the queries and keys in w; with `biases`, their gradients too. */
 WEFT_INLINE void tile_gradient(const weft_attention_head *h, const tile *t, const weft_real *dots,
                                bool biases, const workspace *w)
 {
-    const int64_t pad = t->pad;
+    const int64_t pad = t->pad_j;
+    const bool plain = !has_terms(h, t) && !h->relative_values && h->attr->p == 0 &&
+                       h->attr->weights == WEFT_SOFTMAX;
     small_gemm_nn(t->n_i, pad, h->K, w->q, h->K, w->kt, pad, w->weights, pad, false);
     small_gemm_nn(t->n_i, pad, h->Kv, w->dout, h->Kv, w->vt, pad, w->dscore, pad, false);
-    if (is_plain(h, t)) {
-        for (int64_t r = 0; r < t->n_i; r++)
-            plain_gradient_row(pad, h->stats + 2 * (t->i0 + r), h->scale, dots[r],
-                               w->weights + r * pad, w->dscore + r * pad);
-        return;
+    for (int64_t r = 0; r < t->n_i; r++) {
+        weft_real *s = w->weights + r * pad, *ds = w->dscore + r * pad;
+        if (plain)
+            plain_gradient_row(pad, h->stats + 2 * (t->i0 + r), dots[r], s, ds);
+        else
+            gradient_row(h, t->i0 + r, t, dots[r], s, ds, w);
     }
-    for (int64_t r = 0; r < t->n_i; r++)
-        gradient_row(h, t->i0 + r, t, dots[r], w->weights + r * pad, w->dscore + r * pad, w);
-    if (biases) give_biases(h, t, w);
-    scale_row(t->n_i * pad, h->scale, w->dscore);
+    if (biases && !plain) give_biases(h, t, w);
 }
 
 /* dQ of the tile += dS K. */
-WEFT_INLINE void give_queries(const weft_attention_head *h, const tile *t, const workspace *w)
+WEFT_INLINE void add_to_queries(const weft_attention_head *h, const tile *t, const workspace *w)
 {
     if (h->dq)
-        weighted_product(t->seen, t->n_i, h->K, t->n_j, w->dscore, t->pad, 1, w->k, h->K,
-                         h->dq + t->i0 * h->lddq, h->lddq, true);
+        weighted_product(t->seen, t->n_i, h->K, t->n_j, w->dscore, t->pad_j, 1, w->k, h->K, w->dq,
+                         h->K, true);
 }
 
 /* dK of the tile (+)= dS^T Q, dV (+)= (P R)^T dO. */
-WEFT_INLINE void give_keys(const weft_attention_head *h, const tile *t, bool add_k, bool add_v,
-                           const workspace *w)
+WEFT_INLINE void add_to_keys(const weft_attention_head *h, const tile *t, bool add,
+                             const workspace *w)
 {
     if (h->dk)
-        weighted_product(t->seen, t->n_j, h->K, t->n_i, w->dscore, 1, t->pad, w->q, h->K,
-                         h->dk + t->j0 * h->lddk, h->lddk, add_k);
+        weighted_product(t->seen, t->n_j, h->K, t->n_i, w->dscore, 1, t->pad_j, w->q, h->K, w->dk,
+                         h->K, add);
     if (h->dv)
-        weighted_product(t->seen, t->n_j, h->Kv, t->n_i, w->weights, 1, t->pad, w->dout, h->Kv,
-                         h->dv + t->j0 * h->lddv, h->lddv, add_v);
+        weighted_product(t->seen, t->n_j, h->Kv, t->n_i, w->weights, 1, t->pad_j, w->dout, h->Kv,
+                         w->dv, h->Kv, add);
 }
 
 WEFT_INLINE void clear_keys(const weft_attention_head *h, int64_t j0, int64_t n_j)
@@ -591,31 +733,47 @@ WEFT_INLINE void clear_keys(const weft_attention_head *h, int64_t j0, int64_t n_
     if (h->dv && !h->add_v) clear_rows(n_j, h->Kv, h->dv + j0 * h->lddv, h->lddv);
 }
 
+/* The workspace of tile k of those that go together. */
+WEFT_INLINE workspace backward_part(const weft_attention_head *h, const workspace *all, int64_t k)
+{
+    workspace w = *all;
+    w.kt += k * ROOM * h->K;
+    w.vt += k * ROOM * h->Kv;
+    w.k += k * ROOM * h->K;
+    w.dk += k * ROOM * h->K;
+    w.dv += k * ROOM * h->Kv;
+    return w;
+}
+
 /* A few tiles of keys against all tiles of queries, whose dq is there to be added to. They stay in the
  * second cache, and what comes from farther away, a tile of queries, serves all of them. */
-WEFT_INLINE void sentence_keys(const weft_attention_head *h, int64_t j0, const workspace *w)
+WEFT_INLINE void sentence_keys(const weft_attention_head *h, int64_t j0, const workspace *all)
 {
-    const int64_t n = least(TILES * TILE, h->sight.n_k - j0);
+    const int64_t n = least(KEY_TILES * TILE, h->sight.n_k - j0);
     const weft_span queries = weft_sight_queries(&h->sight, j0, n);
-    bool started[TILES] = { false };
+    bool started[KEY_TILES] = { false };
     for (int64_t from = queries.from; from < queries.end; from += TILE) {
-        take_queries(h, from, w);
+        take_queries(h, from, all);
         for (int64_t j = 0, k = 0; j < n; j += TILE, k++) {
             const tile t = tile_of(h, from, j0 + j);
             if (t.seen == WEFT_SEES_NONE) continue;
-            workspace own = *w;
-            own.kt += k * ROOM * h->K;
-            own.vt += k * ROOM * h->Kv;
-            own.k += k * ROOM * h->K;
-            if (!started[k]) take_keys(h, t.j0, t.n_j, &own);
-            tile_gradient(h, &t, h->dots + from, true, &own);
-            give_queries(h, &t, &own);
-            give_keys(h, &t, h->add_k || started[k], h->add_v || started[k], &own);
+            const workspace w = backward_part(h, all, k);
+            if (!started[k]) take_keys(h, t.j0, t.n_j, &w);
+            call_queries(h, from + TILE, k, KEY_TILES);
+            tile_gradient(h, &t, h->dots + from, true, &w);
+            add_to_queries(h, &t, &w);
+            add_to_keys(h, &t, started[k], &w);
             started[k] = true;
         }
+        give_queries(h, from, all);
     }
-    for (int64_t j = 0, k = 0; j < n; j += TILE, k++)
-        if (!started[k]) clear_keys(h, j0 + j, least(TILE, n - j));
+    for (int64_t j = 0, k = 0; j < n; j += TILE, k++) {
+        const workspace w = backward_part(h, all, k);
+        if (started[k])
+            give_keys(h, j0 + j, least(TILE, n - j), &w);
+        else
+            clear_keys(h, j0 + j, least(TILE, n - j));
+    }
 }
 
 WEFT_KERNEL static void backward_sentence(const weft_attention_head *h, workspace w)
@@ -623,7 +781,7 @@ WEFT_KERNEL static void backward_sentence(const weft_attention_head *h, workspac
     begin_biases(h, 0, h->sight.n_q);
     output_dots(h, 0, h->sight.n_q, h->dots);
     if (h->dq && !h->add_q) clear_rows(h->sight.n_q, h->K, h->dq, h->lddq);
-    for (int64_t j0 = 0; j0 < h->sight.n_k; j0 += TILES * TILE) sentence_keys(h, j0, &w);
+    for (int64_t j0 = 0; j0 < h->sight.n_k; j0 += KEY_TILES * TILE) sentence_keys(h, j0, &w);
 }
 
 WEFT_KERNEL static void backward_queries(const weft_attention_head *h, int64_t from, workspace w)
@@ -639,8 +797,9 @@ WEFT_KERNEL static void backward_queries(const weft_attention_head *h, int64_t f
         if (t.seen == WEFT_SEES_NONE) continue;
         take_keys(h, j0, t.n_j, &w);
         tile_gradient(h, &t, w.row, true, &w);
-        give_queries(h, &t, &w);
+        add_to_queries(h, &t, &w);
     }
+    give_queries(h, from, &w);
 }
 
 WEFT_KERNEL static void backward_keys(const weft_attention_head *h, int64_t j0, workspace w)
@@ -655,10 +814,13 @@ WEFT_KERNEL static void backward_keys(const weft_attention_head *h, int64_t j0, 
         take_queries(h, from, &w);
         output_dots(h, from, t.n_i, w.row);
         tile_gradient(h, &t, w.row, false, &w);
-        give_keys(h, &t, h->add_k || !first, h->add_v || !first, &w);
+        add_to_keys(h, &t, !first, &w);
         first = false;
     }
-    if (first) clear_keys(h, j0, n_j);
+    if (first)
+        clear_keys(h, j0, n_j);
+    else
+        give_keys(h, j0, n_j, &w);
 }
 
 void weft_attention_backward_sentence(const weft_attention_head *h, weft_real *work)

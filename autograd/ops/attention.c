@@ -28,9 +28,9 @@
  *                              mask, relative or relative_values of another shape
  *              WEFT_ERR_RANGE  heads, scale, dropout; offsets that do not rise from 0 to the rows; a
  *                              pattern's numbers
- * Saved        largest score and 1 / sum of exponentials, [H, N, 2]: their sum as one logarithm would
- *              lose the digits of exp(S - L) where scores are large
- * Numbers      row sums in double; products as in core/small_gemm.h. Tiles begin at fixed places, and
+ * Saved        largest score in units of ln 2 and 1 / sum of 2^(score - largest), [H, N, 2]: their sum as
+ *              one logarithm would lose the digits of 2^(S - L) where scores are large
+ * Numbers      row sums of eight at a time, these in double; products as in core/small_gemm.h. Tiles begin at fixed places, and
  *              each element has one writer: the same bits for any number of threads, and a sentence
  *              alone gives what it gives in a batch
  */
