@@ -4,14 +4,6 @@
 #include "cli/dispatch.h"
 
 #include <stdlib.h>
-#include <time.h>
-
-double weft_bench_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static int compare_doubles(const void *a, const void *b)
 {

@@ -3,6 +3,7 @@
 #include "cli/bench_variants.h"
 #include "cli/cli.h"
 #include "cli/options.h"
+#include "core/core.h"
 #include "data/file_internal.h"
 #include "train/markup_internal.h"
 
@@ -52,11 +53,11 @@ static weft_status time_runs(weft_tape *tape, const weft_bench_variant *variant,
     double times[MOST_RUNS], all_s = 0;
     int64_t n = 0;
     for (int run = 0; run <= MOST_RUNS && (run < 3 || all_s < seconds); run++) {
-        const double start_s = weft_bench_seconds();
+        const double start_s = weft_seconds();
         const weft_var y = record(tape, variant, shape, x);
         const weft_status status = dy ? weft_backward(tape, y, dy) : weft_tape_status(tape);
         if (status != WEFT_OK) return status;
-        const double s = weft_bench_seconds() - start_s;
+        const double s = weft_seconds() - start_s;
         all_s += s;
         if (run > 0) times[n++] = 1e3 * s;
     }

@@ -140,9 +140,9 @@ static bool product_s(const struct bench_product *p, bool bf16, double s[N_SIDES
                                       .ldc = p->N };
         for (int i = -1; i < N_REPEATS; ++i)
             for (int side = 0; side < N_SIDES; ++side) {
-                const double start_s = weft_bench_seconds();
+                const double start_s = weft_seconds();
                 run(side, &args);
-                if (i >= 0) times_s[side][i] = weft_bench_seconds() - start_s;
+                if (i >= 0) times_s[side][i] = weft_seconds() - start_s;
             }
         for (int side = 0; side < N_SIDES; ++side)
             s[side] = weft_bench_median(N_REPEATS, times_s[side]);

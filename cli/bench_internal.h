@@ -16,8 +16,6 @@ int weft_cli_bench_attention(int argc, char **argv);
 /** `weft bench translate --model DIR [--source FILE] [--beam K] ...`; argv[0] is "translate". */
 int weft_cli_bench_translate(int argc, char **argv);
 
-/** A clock that never goes back. */
-double weft_bench_seconds(void);
 /** The median of n > 0 values, which are sorted for it. */
 double weft_bench_median(int64_t n, double *x);
 

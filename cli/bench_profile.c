@@ -1,5 +1,6 @@
 /* bench_profile.c - where the time of a step goes: a table by operation and a Chrome trace. */
 #include "cli/bench_internal.h"
+#include "core/core.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -104,7 +105,7 @@ weft_bench_profile *weft_bench_profile_new(const char *trace_path)
         }
         fprintf(p->trace, "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n");
     }
-    p->first_s = weft_bench_seconds();
+    p->first_s = weft_seconds();
     return p;
 }
 
@@ -137,7 +138,7 @@ static profile_row *row_of(weft_bench_profile *p, const char *name, const char *
 static profile_row *add(weft_bench_profile *p, const char *name, const char *pass,
                         const char *scope, double start_s)
 {
-    const double s = weft_bench_seconds() - start_s;
+    const double s = weft_seconds() - start_s;
     profile_row *row = row_of(p, name, pass);
     row->n_calls++;
     row->s += s;
@@ -157,10 +158,10 @@ void weft_bench_profile_watch(void *profile, const weft_event *event)
         row->flop += flop_of(c, kernel);
         row->bytes += bytes_of(c, kernel);
     }
-    p->call_start_s = weft_bench_seconds();
+    p->call_start_s = weft_seconds();
 }
 
-void weft_bench_profile_begin(weft_bench_profile *p) { p->step_start_s = weft_bench_seconds(); }
+void weft_bench_profile_begin(weft_bench_profile *p) { p->step_start_s = weft_seconds(); }
 
 void weft_bench_profile_optimiser(weft_bench_profile *p, double start_s, int64_t n_values)
 {
@@ -171,7 +172,7 @@ void weft_bench_profile_optimiser(weft_bench_profile *p, double start_s, int64_t
 
 void weft_bench_profile_end(weft_bench_profile *p)
 {
-    const double s = weft_bench_seconds() - p->step_start_s;
+    const double s = weft_seconds() - p->step_start_s;
     p->step_s += s;
     if (p->trace) {
         fprintf(p->trace,

@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "cli/multi30k_lengths.h"
 #include "cli/options.h"
+#include "core/core.h"
 #include "layers/layers.h"
 #include "optim/optim.h"
 
@@ -245,7 +246,7 @@ static weft_status one_step(bench *b, int64_t step)
     const weft_var loss = weft_transformer_loss(b->model, b->tape, &b->feed.batch, NULL);
     weft_status status = weft_backward(b->tape, loss, NULL);
     if (status != WEFT_OK) return status;
-    const double start_s = weft_bench_seconds();
+    const double start_s = weft_seconds();
     status =
         weft_optimiser_step(b->adam, b->params, 1e-4, 1 / (double)b->feed.batch.target.N, NULL);
     if (b->profile && step >= WARM_UP)
@@ -271,10 +272,10 @@ static weft_status measure(bench *b)
             weft_bench_profile_begin(b->profile);
         }
         const int64_t n_faults = page_faults(), n_allocations = weft_alloc_count();
-        const double start_s = weft_bench_seconds();
+        const double start_s = weft_seconds();
         status = one_step(b, step);
         if (status != WEFT_OK || !counts) continue;
-        b->times_s[step - WARM_UP] = weft_bench_seconds() - start_s;
+        b->times_s[step - WARM_UP] = weft_seconds() - start_s;
         b->n_allocations += weft_alloc_count() - n_allocations;
         b->n_faults += page_faults() - n_faults;
         b->n_tokens += b->feed.batch.target.N;

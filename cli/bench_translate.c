@@ -3,6 +3,7 @@
 #include "cli/bench_internal.h"
 #include "cli/cli.h"
 #include "cli/models.h"
+#include "core/core.h"
 
 #include <stdio.h>
 
@@ -52,11 +53,11 @@ static weft_status measure(bench *b)
         if (pass == 0 && b->profile)
             weft_tape_watch(b->models.translators[0].tape, weft_bench_profile_watch, b->profile);
         if (b->profile) weft_bench_profile_begin(b->profile);
-        const double start_s = weft_bench_seconds();
+        const double start_s = weft_seconds();
         status = weft_decode_corpus(b->models.translators, 1, b->corpus, b->batch_tokens, &b->spec,
                                     &said);
         if (status != WEFT_OK || pass < 0) continue;
-        b->times_s[pass] = weft_bench_seconds() - start_s;
+        b->times_s[pass] = weft_seconds() - start_s;
         b->n_said = said.offsets[said.B] + said.B;
         if (b->profile) weft_bench_profile_end(b->profile);
     }
