@@ -289,7 +289,6 @@ def attention():
         ["kind", "forward, ms", "and backward", "MiB", "time grows as", "claimed", "memory as", "claimed"], kinds)
 
 
-
 def put(paths, part, lines):
     """Between the marks of the part, in the file that has them."""
     begin, end = f"<!-- measured by ./run bench: {part} -->\n", "<!-- end -->"
@@ -305,7 +304,9 @@ def put(paths, part, lines):
 def main():
     parts = {"steps": steps, "growth": growth, "start": start, "attention": attention}
     for part in args.part or parts:
-        put(args.write, part, parts[part]())
+        lines = parts[part]()
+        if lines:  # else it has said what it lacks
+            put(args.write, part, lines)
 
 
 main()
