@@ -485,13 +485,10 @@ weft_status weft_decode_with(weft_reader readers[], const weft_translator models
                              const weft_tokens *source, const weft_tokens *prefix,
                              const weft_decode_spec *spec, weft_hypotheses *out)
 {
-    weft_status status = weft_decode_spec_check(spec);
-    if (status == WEFT_OK) status = weft_translators_check("weft_decode", models, n_models);
-    if (status != WEFT_OK) return status;
     search s = {
         .spec = spec, .readers = readers, .n_models = n_models, .source = source, .prefix = prefix
     };
-    status = search_init(&s, models);
+    weft_status status = search_init(&s, models);
     while (status == WEFT_OK && s.n_rows > 0) status = step(&s);
     if (status == WEFT_OK) status = collect(&s, out);
     search_free(&s);
@@ -502,10 +499,12 @@ weft_status weft_decode(const weft_translator models[], int n_models, const weft
                         const weft_tokens *prefix, const weft_decode_spec *spec,
                         weft_hypotheses *out)
 {
-    weft_reader *readers = n_models > 0 ? weft_alloc((size_t)n_models, sizeof *readers) : NULL;
-    if (n_models > 0 && !readers) return WEFT_ERR_MEMORY;
-    const weft_status status =
-        weft_decode_with(readers, models, n_models, source, prefix, spec, out);
+    weft_status status = weft_decode_spec_check(spec);
+    if (status == WEFT_OK) status = weft_translators_check("weft_decode", models, n_models);
+    if (status != WEFT_OK) return status;
+    weft_reader *readers = weft_alloc((size_t)n_models, sizeof *readers);
+    if (!readers) return WEFT_ERR_MEMORY;
+    status = weft_decode_with(readers, models, n_models, source, prefix, spec, out);
     weft_readers_free(readers, n_models);
     return status;
 }

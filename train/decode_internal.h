@@ -53,7 +53,8 @@ weft_status weft_translators_check(const char *function, const weft_translator m
 weft_status weft_translators_reach(const weft_translator models[], int n_models, int64_t i,
                                    int64_t n) WEFT_MUST_CHECK;
 
-/** weft_decode with a reader for each model, as weft_reader_init takes it, for one batch after another. */
+/** weft_decode, for one batch after another: with a reader for each model, as weft_reader_init takes it, and
+ *  models and a spec that were checked. */
 weft_status weft_decode_with(weft_reader readers[], const weft_translator models[], int n_models,
                              const weft_tokens *source, const weft_tokens *prefix,
                              const weft_decode_spec *spec, weft_hypotheses *out) WEFT_MUST_CHECK;

@@ -250,15 +250,12 @@ weft_status weft_reader_keep(weft_reader *reader, int64_t n, const int32_t *keep
                          weft_layer_past_width(layer); /* of a sentence */
     const weft_status status = make_room(reader, reader->self, &reader->self_room, n * size);
     if (status != WEFT_OK) return status;
-    const weft_real *kv[WEFT_MAX_LAYERS];
-    const int64_t n_layers = reader->model->config.decoder_layers;
-    for (int64_t i = 0; i < n_layers; i++)
-        kv[i] = weft_value(reader->tape, reader->past.self[i]).real;
-#pragma omp parallel for schedule(static) num_threads(weft_team(n_layers *n, n_layers *n *size))
-    for (int64_t j = 0; j < n_layers * n; j++) {
-        const int64_t i = j / n, k = j % n;
-        memcpy(reader->self[i] + k * size, kv[i] + keep[k] * size,
-               (size_t)size * sizeof(weft_real));
+    for (int i = 0; i < reader->model->config.decoder_layers; i++) {
+        const weft_real *const kv = weft_value(reader->tape, reader->past.self[i]).real;
+        weft_real *const self = reader->self[i];
+#pragma omp parallel for schedule(static) num_threads(weft_team(n, n *size))
+        for (int64_t k = 0; k < n; k++)
+            memcpy(self + k * size, kv + keep[k] * size, (size_t)size * sizeof(weft_real));
     }
     if (!reader->model->config.decoder_only) keep_sources(reader, n, keep);
     reader->B = n;
