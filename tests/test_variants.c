@@ -246,6 +246,13 @@ static void shaw(weft_transformer_config *c)
     c->layer.exact.relative = WEFT_RELATIVE_SHAW;
     c->layer.exact.reach = 3;
 }
+static void shaw_everything(weft_transformer_config *c)
+{
+    window_global(c);
+    shaw(c);
+    c->layer.qk_norm = true;
+    c->layer.exact.weights = WEFT_SIGMOID;
+}
 static void sigmoid(weft_transformer_config *c) { c->layer.exact.weights = WEFT_SIGMOID; }
 static void sigmoid_window(weft_transformer_config *c)
 {
@@ -285,6 +292,7 @@ static const variant variants[] = {
     { "ALiBi", alibi },
     { "buckets of distances", t5 },
     { "keys and values of distances", shaw },
+    { "the same, window, global tokens, grouped heads, QK-norm, sigmoid", shaw_everything },
     { "sigmoid", sigmoid },
     { "sigmoid, window", sigmoid_window },
     { "linear attention", by_features, .sums = true },
