@@ -215,7 +215,8 @@ weft_status weft_certify_positions(const weft_transformer *model, int64_t longes
         return weft_error(WEFT_ERR_RANGE, "certify: %lld positions", (long long)longest);
     if (config->kind == WEFT_POSITION_NONE) {
         certificate->verdict = WEFT_NOT_ASKED;
-        weft_certify_say(certificate, "the model encodes no positions");
+        weft_certify_say(certificate, "the model adds no encoding of positions to its "
+                                      "embeddings, nor turns queries and keys");
         return WEFT_OK;
     }
     double *w = weft_alloc((size_t)config->width / 2, sizeof *w);

@@ -7,7 +7,7 @@ set(small --task copy --set data.train_size=200 --set data.valid_size=10 --set m
 expect(CODE 0 ARGS check ${small}
   OUT_HAS "^causality  double  holds  4 places: .*\ncausality  float   holds .*\nisolation  double  holds  6 sentences.*\nisolation  float   holds .*\ngradient   double  holds  [0-9]+ tensors, sentences of 1 to 12 tokens: worst.*\nrows       double  holds .*\npositions  double  holds  257 positions.*\ndecoding   double  holds .*bit by bit.*\nlimits             holds  longest .*\n9 of 9 certificates hold\n$")
 expect(CODE 0 ARGS check ${small} --only positions --set model.position=none
-  OUT_HAS "^positions  double  -      the model encodes no positions\n0 of 0 certificates hold\n$")
+  OUT_HAS "^positions  double  -      the model adds no encoding of positions to its embeddings, nor turns queries and keys\n0 of 0 certificates hold\n$")
 
 execute_process(COMMAND ${WEFT} check ${small} --only rows --json OUTPUT_VARIABLE out
   RESULT_VARIABLE code WORKING_DIRECTORY ${WORK})
@@ -44,6 +44,11 @@ file(WRITE ${WORK}/bare.ini "[data]\nmax_length = 8\n")
 expect(CODE 0 ARGS check --config bare.ini --only limits --set data.max_vocab=0 OUT_HAS "holds  sentences of up to 8 tokens; the configuration names no data; no data.max_vocab says what a step takes\n")
 expect(CODE 0 ARGS check --config bare.ini --only limits --set data.max_vocab=1000 OUT_HAS "names no data; a step takes [0-9]+ of [0-9]+ MiB\n")
 
+# gradients that are a millionth of others' are known up to the rounding of the loss
+expect(CODE 0 ARGS check --config bare.ini --only gradient --set data.max_length=200 --set model.d_model=32
+       --set model.ffn=48 --set model.heads=4 --set model.encoder_layers=2 --set model.decoder_layers=2
+       --set model.mixer=rnn --set model.norm=deep --set model.init=normal
+       OUT_HAS "holds  61 tensors.*; some so small that they are known up to the loss's rounding")
 expect(CODE 0 ARGS check ${small} --only rows --set model.attention_weights=sigmoid
        OUT_HAS "^rows       double  -      sigmoid weights are not normalised: nothing has to be 1\n0 of 0")
 
