@@ -68,8 +68,8 @@ static double quotient(weft_difference *d, double a, double b, double *rounding)
 
 double weft_difference_central(weft_difference *d, double goal)
 {
-    double h = d->first > 0 ? d->first : 0.1 * d->scale, row[WIDTH], above[WIDTH], least = INFINITY, answer = NAN,
-           rounding = 0;
+    double h = d->first > 0 ? d->first : 0.1 * d->scale, row[WIDTH], above[WIDTH], least = INFINITY,
+           answer = NAN, rounding = 0;
     int width = 0;
     for (int level = 0; level < LEVELS && least > goal && least > rounding; level++, h /= 2) {
         row[0] = quotient(d, h, -h, &rounding);
