@@ -319,7 +319,7 @@ WEFT_INLINE void online_lanes(int64_t n, weft_real *s, int64_t ld, weft_real *ma
 WEFT_INLINE void online_weights(const weft_attention_head *h, const tile *t, weft_real *max,
                                 double *sum, weft_real *o, bool first, const workspace *w)
 {
-    weft_real factor[ROOM];
+    weft_real factor[ROOM] = { 0 };
     for (int64_t l = 0; l < t->pad_i; l += PAD)
         online_lanes(t->n_j, w->weights + l, t->pad_i, max + l, sum + l, factor + l);
     for (int64_t r = 0; r < t->n_i && !first; r++)

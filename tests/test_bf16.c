@@ -301,11 +301,11 @@ START_TEST(learns_as_float_does)
 {
     double plain, bf16;
     if (!has_bf16()) return;
-    weft_trainer_free(trained(false, 200, &plain));
-    weft_trainer_free(trained(true, 200, &bf16));
-    ck_assert_double_lt(plain, 2); /* ln V = 3.4 */
+    weft_trainer_free(trained(false, 100, &plain));
+    weft_trainer_free(trained(true, 100, &bf16));
+    ck_assert_double_lt(plain, 3.2); /* ln V = 3.4; much later, two runs part by rounding alone */
     ck_assert_double_ne(plain, bf16);
-    ck_assert_double_le(fabs(bf16 - plain), 0.1 * plain); /* rounding alone moves it so far */
+    ck_assert_double_le(fabs(bf16 - plain), 0.02 * plain);
 }
 END_TEST
 
