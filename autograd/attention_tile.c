@@ -32,8 +32,6 @@ enum {
 };
 
 /* What is read or added to more than once lies here, row after row: rows of a wide matrix share few sets
- * of a cache. */
-/* What is read or added to more than once lies here, row after row: rows of a wide matrix share few sets
  * of a cache. The two passes share the room. */
 typedef struct workspace {
     weft_real *qt, *o;  /* forward, TILES of each: queries [K, pad], sums of values [TILE, Kv] */

@@ -8,6 +8,7 @@
 
 #include "core/gemm_internal.h"
 #include "core/transpose_internal.h"
+
 #define TILE_INLINE TARGET_AVX512 static inline __attribute__((always_inline))
 
 enum { COLS = 32, ROWS = 12, FEW_ROWS = 4, WIDTH = 256 };

@@ -1,6 +1,6 @@
-/* small_gemm_avx512.c - small_gemm.h on processors with AVX-512: transposes in registers, and wide panels. Four rows by 64 columns
- * or eight by 32 are sixteen sums in registers, enough to hide the latency of a multiply-add, and leave
- * one load for every two of them. 97 percent of the processor's multiply-adds at 64 by 64 by 64. */
+/* small_gemm_avx512.c - small_gemm.h on processors with AVX-512: transposes in registers, and wide panels.
+ * Four rows by 64 columns or eight by 32 are sixteen sums in registers, enough to hide the latency of a
+ * multiply-add, and leave one load for every two of them. 97 percent of the processor's multiply-adds at 64 by 64 by 64. */
 #include "core/gemm_internal.h"
 #include "core/small_gemm.h"
 

@@ -208,9 +208,8 @@ weft_status weft_trainer_resume(const weft_config *config, const char *path, wef
     return status;
 }
 
-/* Vocabularies are the checkpoint's: the configuration must mean the same ones. */
-static weft_status check_vocabs(const weft_config *before, const weft_config *config,
-                                const weft_model *model)
+/* Vocabularies are the checkpoint's: the configuration must mean as many. */
+static weft_status check_sides(const weft_config *before, const weft_config *config)
 {
     static const char *const kinds[] = { "encoder-decoder", "decoder-only" };
     static const char *const words[] = { "false", "true" };
@@ -223,7 +222,7 @@ static weft_status check_vocabs(const weft_config *before, const weft_config *co
         return weft_error(WEFT_ERR_INPUT,
                           "a checkpoint with data.joint_vocab = %s cannot begin a run with %s",
                           words[before->data.joint_vocab], words[config->data.joint_vocab]);
-    return model ? weft_dataset_check_vocab(config, model->target_vocab) : WEFT_OK;
+    return WEFT_OK;
 }
 
 weft_status weft_trainer_init(const weft_config *config, const char *path, weft_trainer **trainer)
@@ -234,12 +233,11 @@ weft_status weft_trainer_init(const weft_config *config, const char *path, weft_
     *trainer = NULL;
     weft_status status = weft_model_open(path, &file);
     if (status == WEFT_OK) status = weft_model_config(file, &before);
-    if (status == WEFT_OK) status = check_vocabs(&before, config, NULL);
+    if (status == WEFT_OK) status = check_sides(&before, config);
     if (status == WEFT_OK) status = make(config, file, false, &t);
-    if (status == WEFT_OK) status = check_vocabs(&before, config, t->model);
+    if (status == WEFT_OK) status = weft_dataset_check_vocab(config, t->model->target_vocab);
     if (status == WEFT_OK) status = weft_trainer_changes(&before, config, &t->changes);
-    if (status == WEFT_OK && !(t->from = weft_alloc(strlen(path) + 1, 1))) status = WEFT_ERR_MEMORY;
-    if (status == WEFT_OK) memcpy(t->from, path, strlen(path) + 1);
+    if (status == WEFT_OK && !(t->from = weft_strdup(path))) status = WEFT_ERR_MEMORY;
     if (status == WEFT_OK)
         *trainer = t;
     else
