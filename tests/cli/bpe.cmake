@@ -75,11 +75,7 @@ bpe_dropout = 0.1
 max_length = 30
 max_ratio = 3
 [model]
-d_model = 16
-ffn = 32
-heads = 2
-encoder_layers = 1
-decoder_layers = 1
+${tiny_model}
 [train]
 max_updates = 3
 batch_tokens = 200

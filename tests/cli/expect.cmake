@@ -5,6 +5,14 @@ set(golden ${SOURCE}/tests/golden/sacrebleu)
 file(REMOVE_RECURSE ${WORK})
 file(MAKE_DIRECTORY ${WORK})
 
+# Of section [model]: the least that trains.
+set(tiny_model
+"d_model = 16
+ffn = 32
+heads = 2
+encoder_layers = 1
+decoder_layers = 1")
+
 # expect(CODE code [STDIN file] [OUT text | OUT_HAS regex] [ERR text | ERR_HAS regex] ARGS arg...)
 # Without OUT and OUT_HAS nothing may be printed there; likewise for ERR.
 function(expect)

@@ -16,11 +16,7 @@ task = copy
 train_size = 100
 valid_size = 12
 [model]
-d_model = 16
-ffn = 32
-heads = 2
-encoder_layers = 1
-decoder_layers = 1
+${tiny_model}
 [train]
 max_updates = ${updates}
 batch_tokens = 150
@@ -56,11 +52,7 @@ bpe_dropout = 0.1
 tokenise = punct
 joint_vocab = true
 [model]
-d_model = 16
-ffn = 32
-heads = 2
-encoder_layers = 1
-decoder_layers = 1
+${tiny_model}
 dropout = 0.1
 tie = all
 [train]

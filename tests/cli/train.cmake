@@ -8,11 +8,7 @@ task = copy
 train_size = 100
 valid_size = 12
 [model]
-d_model = 16
-ffn = 32
-heads = 2
-encoder_layers = 1
-decoder_layers = 1
+${tiny_model}
 [train]
 max_updates = 12
 batch_tokens = 150
