@@ -11,12 +11,11 @@
 enum { H = 2, G = 1, K = 3, KV = 5, N_LENGTHS = 9 };
 /* On both sides of multiples of each tile, and of the four tiles that share their keys. */
 static const int32_t lengths[N_LENGTHS] = { 1, 5, 16, 17, 47, 64, 65, 97, 130 };
-static const weft_pattern_spec bigbird = { .kind = WEFT_PATTERN_BIGBIRD,
-                                           .block = 7,
-                                           .window_blocks = 3,
-                                           .global_blocks = 2,
-                                           .random_blocks = 2,
-                                           .seed = 3 };
+#define BIGBIRD                                                                           \
+    {                                                                                     \
+        .kind = WEFT_PATTERN_BIGBIRD, .block = 7, .window_blocks = 3, .global_blocks = 2, \
+        .random_blocks = 2, .seed = 3                                                     \
+    }
 
 static const weft_attention_spec specs[] = {
     { .causal = false },
@@ -27,8 +26,8 @@ static const weft_attention_spec specs[] = {
     { .pattern = { .kind = WEFT_PATTERN_DILATED, .window = 6, .gap = 11 }, .causal = true },
     { .pattern = { .kind = WEFT_PATTERN_STRIDED, .stride = 21 }, .causal = true },
     { .pattern = { .kind = WEFT_PATTERN_FIXED, .stride = 19, .summary = 4 }, .causal = true },
-    { .pattern = bigbird },
-    { .pattern = bigbird, .causal = true },
+    { .pattern = BIGBIRD },
+    { .pattern = BIGBIRD, .causal = true },
     { .alibi = true, .dropout = 0.2 },
     { .weights = WEFT_SIGMOID, .causal = true },
 };
