@@ -30,11 +30,11 @@ static bool is_attention(const weft_op *op)
            input_named(op, "v") >= 0;
 }
 
-weft_var weft_attention_find(weft_tape *tape, const char *scope)
+weft_var weft_attention_find(weft_tape *tape, const char *scope, int nth)
 {
-    for (uint32_t i = tape->n_nodes; i-- > 0;) {
+    for (uint32_t i = 0; i < tape->n_nodes; i++) {
         const node *n = &tape->nodes[i];
-        if (n->scope && strcmp(n->scope, scope) == 0 && is_attention(n->op))
+        if (n->scope && strcmp(n->scope, scope) == 0 && is_attention(n->op) && nth-- == 0)
             return weft_var_of(tape, n->first_out);
     }
     return WEFT_NIL;
@@ -169,4 +169,17 @@ weft_var weft_attention_weights(weft_tape *tape, weft_var y, int heads)
     const weft_var units = unit_values(tape, &tv, &offsets, G, S),
                    weights = again(tape, &n, input_named(n.op, "v"), units);
     return weft_reshape(tape, weights, WEFT_DIMS(weft_rows(&tq), heads, S));
+}
+
+weft_var weft_attention_weights_in(weft_tape *tape, const char *scope, int heads)
+{
+    int n = 0; /* counted first: what is recorded below may lie in the same scope */
+    while (!weft_is_nil(weft_attention_find(tape, scope, n))) n++;
+    weft_var sum = WEFT_NIL;
+    for (int i = 0; i < n; i++) {
+        const weft_var y = weft_attention_find(tape, scope, i),
+                       weights = weft_attention_weights(tape, y, heads);
+        sum = i == 0 ? weights : weft_add(tape, sum, weights);
+    }
+    return sum;
 }

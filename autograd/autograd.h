@@ -224,9 +224,9 @@ typedef enum weft_activation {
 
 /* ---- looking into attention (attention_weights.c) ---------------------------------------------- */
 
-/** The output of the last operation recorded in `scope` ("decoder.layers.0.multihead_attn") that has
- *  inputs named q, k (or both in one, qk) and v; WEFT_NIL, and no error, where there is none. */
-weft_var weft_attention_find(weft_tape *tape, const char *scope);
+/** The output of the nth operation, from 0, recorded in `scope` ("decoder.layers.0.multihead_attn") that
+ *  has inputs named q, k (or both in one, qk) and v; WEFT_NIL, and no error, where there is none. */
+weft_var weft_attention_find(weft_tape *tape, const char *scope, int nth);
 /* What such an operation has read; WEFT_NIL for offsets that were not given. */
 typedef struct weft_attention_parts {
     weft_var q, k, v, q_offsets, k_offsets;
@@ -250,6 +250,9 @@ bool weft_attention_inputs(weft_tape *tape, weft_var y, weft_attention_parts *pa
  * by a consuming backward; WEFT_ERR_RANGE for other heads; WEFT_ERR_MEMORY.
  */
 weft_var weft_attention_weights(weft_tape *tape, weft_var y, int heads);
+/** The same of a layer: of all such operations recorded in `scope`, added. Longformer records two, each of
+ *  which answers some of the queries and leaves the others 0. WEFT_NIL, and no error, where there is none. */
+weft_var weft_attention_weights_in(weft_tape *tape, const char *scope, int heads);
 
 /* ---- writing an operation (autograd/README.md is the guide) ----------------------------------- */
 

@@ -86,19 +86,26 @@ def has_torch():
     return there
 
 
+def has_bf16():
+    """Is there a processor for train.precision = bf16?"""
+    return "avx512_bf16" in pathlib.Path("/proc/cpuinfo").read_text() if os.path.exists("/proc/cpuinfo") else False
+
+
 def measure(workload, torch):
-    """Rounds of one workload: weft's results at all threads and at one, and the peers with theirs."""
+    """Rounds of one workload: weft's results at all threads, in bf16, and at one, and the peers with theirs."""
     peers = {"eager": Peer(workload, False), "compiled": Peer(workload, True)} if torch else {}
-    many, one = [], []
+    many, half, one, bf16 = [], [], [], has_bf16()
     for turn in range(args.rounds):
         say(f"{workload}: round {turn + 1} of {args.rounds}")
         many += weft("step", "--workload", workload, "--steps", args.steps)
+        if bf16:
+            half += weft("step", "--workload", workload, "--steps", args.steps, "--precision", "bf16")
         for peer in peers.values():
             peer.run()
         one += weft("step", "--workload", workload, "--steps", max(2, args.steps // 2), "--threads", 1)
     for peer in peers.values():
         peer.close()
-    return many, one, {name: peer.answers for name, peer in peers.items() if peer.answers}
+    return many, half, one, {name: peer.answers for name, peer in peers.items() if peer.answers}
 
 
 def torch_products():
@@ -132,24 +139,28 @@ def steps():
     lines, step_rows, peer_rows = [], [], []
     products = torch_products() if torch else {}
     for workload in args.workload or ["tiny", "base", "gpt"]:
-        many, one, peers = measure(workload, torch)
+        many, half, one, peers = measure(workload, torch)
         ms, gemm_ms = median(many, "ms"), median(many, "gemm_ms")
         gain, gemm_gain = median(one, "ms") / ms, median(one, "gemm_ms") / gemm_ms
         tokens, MiB = median(many, "tokens_per_s"), median(many, "peak_MiB")
         ratio = statistics.median(r["ms"] / r["gemm_ms"] for r in many)
         step_rows.append([workload, f"{ms:.1f}", f"{gemm_ms:.1f}", f"{ratio:.2f}", f"{tokens:.0f}",
-                          f"{gain:.2f}", f"{gemm_gain:.2f}", f"{gain / gemm_gain:.2f}", f"{MiB:.0f}"])
+                          f"{gain:.2f}", f"{gemm_gain:.2f}", f"{gain / gemm_gain:.2f}", f"{MiB:.0f}"]
+                         + ([f"{median(half, 'ms'):.1f}", f"{ms / median(half, 'ms'):.2f}"] if half else ["", ""]))
         for name, answers in peers.items():
             speed = median(answers, "tokens_per_s")
             peer_rows.append([workload, name, answers[0]["version"], f"{median(answers, 'ms'):.1f}", f"{speed:.0f}",
-                              f"{tokens / speed:.2f}", f"{products.get(workload, 0) / gemm_ms:.2f}",
+                              f"{tokens / speed:.2f}", f"{ratio * tokens / speed:.2f}",
+                              f"{median(half, 'tokens_per_s') / speed:.2f}" if half else "",
+                              f"{products.get(workload, 0) / gemm_ms:.2f}",
                               f"{median(answers, 'peak_MiB'):.0f}", f"{MiB / median(answers, 'peak_MiB'):.2f}"])
     lines += [f"{conditions()} Medians of {args.rounds} alternating rounds of {args.steps} steps.", ""]
     lines += table(["workload", "ms a step", "its products, ms", "ratio", "target tokens/s", "gain of all threads over one",
-                    "the products' gain", "of that", "peak MiB"], step_rows)
+                    "the products' gain", "of that", "peak MiB", "bf16, ms", "bf16 is faster"], step_rows)
     if peer_rows:
         lines += [""] + table(["workload", "PyTorch", "version", "ms a step", "target tokens/s", "weft is faster",
-                               "its products over ours", "peak MiB", "weft's memory of it"], peer_rows)
+                               "its products alone would be", "weft in bf16", "its products over ours", "peak MiB",
+                               "weft's memory of it"], peer_rows)
     return lines
 
 
@@ -225,22 +236,29 @@ checkpoint_every = {updates}
 """
 
 
+def train(dropout, updates):
+    """The log of a run on 29,000 pairs."""
+    with tempfile.TemporaryDirectory() as folder:
+        config, out = pathlib.Path(folder, "start.ini"), pathlib.Path(folder, "run")
+        config.write_text(CONFIG.format(train=args.multi30k / "train", dropout=dropout, updates=updates))
+        subprocess.run([args.weft, "train", "--config", config, "--out", out], check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
 def start():
-    """A run of a little more than an epoch on 29,000 pairs: what comes before its first step, and what steps wait for."""
+    """What comes before a run's first step, and what steps wait for in a little more than an epoch."""
     if not (args.multi30k / "train.en.gz").exists():
         say(f"{args.multi30k} has no train.en.gz: the start is not measured")
         return None
     rows, updates = [], 150
     for dropout in (0, 0.1):
-        with tempfile.TemporaryDirectory() as folder:
-            config, out = pathlib.Path(folder, "start.ini"), pathlib.Path(folder, "run")
-            config.write_text(CONFIG.format(train=args.multi30k / "train", dropout=dropout, updates=updates))
-            subprocess.run([args.weft, "train", "--config", config, "--out", out], check=True,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-        rows.append([dropout, f"{log[0]['train_items']:,}", log[0]["batches"], f"{log[0]['read_s']:.2f}",
-                     f"{log[0]['start_s']:.2f}", updates, f"{1e3 * log[-1]['waited_s']:.1f}"])
-    return [conditions() + " Multi30k, 10,000 merges learnt for each language, the model of `tiny`.", ""] + table(
+        starts = [train(dropout, 1)[0] for _ in range(args.rounds)]
+        begin, *_, end = train(dropout, updates)
+        rows.append([dropout, f"{begin['train_items']:,}", begin["batches"], f"{median(starts, 'read_s'):.2f}",
+                     f"{median(starts, 'start_s'):.2f}", updates, f"{1e3 * end['waited_s']:.1f}"])
+    return [f"{conditions()} Multi30k, 10,000 merges learnt for each language, the model of `tiny`; medians of "
+            f"{args.rounds} starts.", ""] + table(
         ["BPE-dropout", "pairs", "batches", "reading, BPE and batches, s", "all else before the first step, s",
          "updates", "these waited for batches, ms in all"], rows)
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Train every kind of attention on one small task, or on long texts, and write the tables of docs/attention.md.
 
-    variants.py WEFT [--data TEXT] [--part short|long|base]... [--only REGEX] [--updates N] [--set SECTION.KEY=VALUE]...
+    variants.py WEFT [--data TEXT] [--part short|encoder|long|base]... [--only REGEX] [--updates N] [--set SECTION.KEY=VALUE]...
                      [--keep FILE] [--write FILE]
 
 A decoder-only model of characters (examples/shakespeare.ini) on a text such as tiny Shakespeare; without --data on
 a generated one. short: contexts of 64, every kind of attention, position and weights, as many updates for each from
-one seed. long and base: a few updates with contexts of 4,096, D 128 with 4 layers and D 512 with 6. Loss is that of
-the validation (short) or of the last update, speed the median of the log, and beside it the ratio to full attention,
+one seed. encoder: the kinds that need an encoder, on the task `reverse`. long and base: a few updates with contexts of 4,096, D 128 with 4 layers and D 512 with 6. Loss is that of
+the validation (short, encoder) or of the last update, speed the median of the log, and beside it the ratio to full attention,
 which is trained for a while before each row, so that a change of the machine meets both. Memory is what `weft plan`
 says and what the system measured at its highest. --keep names a file that gathers rows, so that --only may make
 a table in pieces. A kind that the model cannot have is refused in its row.
@@ -27,7 +27,7 @@ import tempfile
 options = argparse.ArgumentParser()
 options.add_argument("weft")
 options.add_argument("--data")
-options.add_argument("--part", action="append", choices=["short", "long", "base"], help="short, if none is named")
+options.add_argument("--part", action="append", choices=["short", "encoder", "long", "base"], help="short, if none is named")
 options.add_argument("--only", default="", help="rows whose name has this in it")
 options.add_argument("--updates", type=int)
 options.add_argument("--set", action="append", default=[])
@@ -44,12 +44,15 @@ SMALL = {"window": ["window=16"], "dilated": ["window=16"], "strided": ["stride=
 LARGE = {"longformer": ["global_tokens=1"], "strided": ["stride=64"], "fixed": ["stride=64"]}
 OTHERS = [["position=rope"], ["position=alibi"], ["position=t5"], ["position=shaw"], ["position=none"],
           ["attention_weights=sigmoid"], ["kv_heads=1"]]
+ENCODER = [["attention=full"], ["attention=linformer", "linformer_length=257", "linformer_k=8"],
+           ["attention=longformer", "window=8", "global_tokens=1"]]
 LONG_KINDS = ["full", "window", "bigbird", "lsh", "linear", "performer", "strided", "dilated", "probsparse_causal"]
 LONG = ["data.max_length=4096", "train.batch_tokens=4096", "model.position=sinusoidal", "optim.warmup=2",
         "train.log_every=1"]
 PARTS = {"short": (["data.max_length=64", "train.batch_tokens=768", "optim.warmup=20", "train.log_every=10"], 300, 40),
+         "encoder": (["optim.warmup=20", "train.log_every=10"], 1000, 100),
          "long": (LONG, 8, 3),
-         "base": (LONG + ["model.d_model=512", "model.ffn=2048", "model.heads=8", "model.decoder_layers=6"], 3, 2)}
+         "base": (LONG + ["model.d_model=512", "model.ffn=2048", "model.heads=8", "model.decoder_layers=6"], 3, 3)}
 
 
 def kinds():
@@ -60,6 +63,8 @@ def kinds():
 
 def rows(part):
     """Name and settings of each row."""
+    if part == "encoder":
+        return [(", ".join(s).removeprefix("attention="), s) for s in ENCODER]
     if part != "short":
         return [(kind, [f"attention={kind}"] + LARGE.get(kind, [])) for kind in LONG_KINDS]
     named = [[f"attention={kind}"] + SMALL.get(kind, []) for kind in kinds()]
@@ -80,11 +85,11 @@ def split(folder):
         (folder / name).write_text(part)
 
 
-def train(folder, settings, updates):
+def train(part, folder, settings, updates):
     """One run: its log, plan and highest memory in MiB, or the sentence that refuses it."""
-    words = ["--config", str(ROOT / "examples" / "shakespeare.ini")]
-    for s in [f"data.train={folder}/train.txt", f"train.max_updates={updates}", "train.validate_every=0",
-              "train.checkpoint_every=0", *settings, *args.set]:
+    text = ["--config", str(ROOT / "examples" / "shakespeare.ini"), "--set", f"data.train={folder}/train.txt"]
+    words = ["--task", "reverse"] if part == "encoder" else text
+    for s in [f"train.max_updates={updates}", "train.validate_every=0", "train.checkpoint_every=0", *settings, *args.set]:
         words += ["--set", s]
     plan = subprocess.run([args.weft, "plan", *words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True)
@@ -109,9 +114,9 @@ def train(folder, settings, updates):
 def measure(part, name, settings, folder):
     base, updates, beside = PARTS[part]
     updates = args.updates or updates
-    full = train(folder, base, beside)
+    full = train(part, folder, base, beside)
     valid = [f"data.valid={folder}/valid.txt"] if part == "short" else []
-    row = train(folder, base + valid + [f"model.{s}" for s in settings], updates)
+    row = train(part, folder, base + valid + [f"model.{s}" for s in settings], updates)
     if isinstance(row, str):
         return {"refused": row}
     return {**row, "updates": updates, "ratio": row["speed"] / full["speed"]}
@@ -120,10 +125,10 @@ def measure(part, name, settings, folder):
 def table(part, kept):
     known = [(name, kept[f"{part} {name}"]) for name, _ in rows(part) if f"{part} {name}" in kept]
     updates = max((row.get("updates", 0) for _, row in known), default=0)
-    task = "characters of a text" if args.data else "a generated text"
-    loss = "validation loss" if part == "short" else "loss"
-    lines = [f"Measured on {datetime.date.today()}: {task}, {updates} updates each. The machine did other work at the "
-             "same time: tokens/s say little, ratios to full attention just before or after more.", "",
+    task = "the task reverse" if part == "encoder" else "characters of a text" if args.data else "a generated text"
+    loss = "validation loss" if part in ("short", "encoder") else "loss"
+    lines = [f"Measured on {datetime.date.today()}: {task}, {updates} updates each; `to full` is the speed beside full "
+             "attention's, trained just before the row.", "",
              f"| model. | {loss} | tokens/s | to full | MiB of a step | planned, all | measured peak |", "|---" * 7 + "|"]
     for name, row in known:
         if "refused" in row:

@@ -24,10 +24,15 @@ weft_var weft_feedforward_apply(const weft_feedforward *layer, const weft_layer_
                                 weft_tape *tape, weft_var x, weft_var rows)
 {
     const weft_activation f = config->activation;
-    weft_var hidden =
-        weft_linear_layer_apply(&layer->linear1, tape, x, config->gated ? WEFT_IDENTITY : f);
-    if (config->gated) hidden = weft_glu(tape, hidden, f);
-    const double p = weft_training_dropout(tape, config->activation_dropout);
-    const weft_var kept = weft_dropout(tape, hidden, &(weft_dropout_spec){ p, rows });
-    return weft_linear_layer_apply(&layer->linear2, tape, kept, WEFT_IDENTITY);
+    const weft_dropout_spec dropout = { weft_training_dropout(tape, config->activation_dropout),
+                                        rows };
+    weft_var hidden;
+    if (config->gated) {
+        const weft_var ab = weft_linear_layer_apply(&layer->linear1, tape, x, WEFT_IDENTITY);
+        hidden = weft_dropout(tape, weft_glu(tape, ab, f), &dropout);
+    } else {
+        hidden = weft_linear_dropout(tape, x, weft_use(tape, layer->linear1.weight),
+                                     weft_use(tape, layer->linear1.bias), f, &dropout);
+    }
+    return weft_linear_layer_apply(&layer->linear2, tape, hidden, WEFT_IDENTITY);
 }

@@ -50,6 +50,7 @@ static const char *const configurations[] = {
     "[model]\nnorm = pre\nfinal_norm = true\nnorm_kind = rms\nactivation = silu\n",
     "[data]\nmax_length = 20\n[train]\nmax_decode_length = 20\n[model]\nposition = learned\n"
     "max_positions = 30\nheads = 1\n",
+    "[model]\nattention = longformer\nwindow = 6\nglobal_tokens = 2\n", /* two calls a layer */
 };
 enum { N_CONFIGURATIONS = sizeof configurations / sizeof *configurations };
 

@@ -184,6 +184,43 @@ START_TEST(threads_do_not_change_a_bit)
 END_TEST
 
 /* The plan of a dry tape is the peak of a real one. */
+/* d(sum y^2)/d(x, weight, bias) of the feed-forward layer's first half; the caller frees the tape. */
+static weft_tape *half_a_layer(bool fused, weft_var of[4])
+{
+    weft_tape *tape = weft_tape_new(WEFT_RETAIN);
+    weft_tape_seed(tape, 5, 1);
+    of[0] = weft_sample_normal(tape, WEFT_DIMS(70, 12));
+    of[1] = weft_sample_normal(tape, WEFT_DIMS(300, 12));
+    of[2] = weft_sample_normal(tape, WEFT_DIMS(300));
+    const weft_dropout_spec spec = { .p = 0.3 };
+    if (fused)
+        of[3] = weft_linear_dropout(tape, of[0], of[1], of[2], WEFT_RELU, &spec);
+    else
+        of[3] = weft_dropout(tape, weft_linear(tape, of[0], of[1], of[2], WEFT_RELU), &spec);
+    const weft_var sum = weft_sum(tape, weft_mul(tape, of[3], of[3]), WEFT_ALL, false);
+    ck_assert_int_eq(weft_backward(tape, sum, NULL), WEFT_OK);
+    return tape;
+}
+
+START_TEST(dropout_in_the_wake_of_a_product_is_dropout)
+{
+    weft_var a[4], b[4];
+    weft_tape *fused = half_a_layer(true, a), *apart = half_a_layer(false, b);
+    for (int i = 0; i < 4; i++) {
+        const weft_tensor x = i < 3 ? weft_gradient(fused, a[i]) : weft_value(fused, a[i]),
+                          y = i < 3 ? weft_gradient(apart, b[i]) : weft_value(apart, b[i]);
+        int64_t n_zero = 0;
+        for (int64_t k = 0; k < weft_size(&x); k++) {
+            ck_assert(x.real[k] == y.real[k]);
+            n_zero += x.real[k] == 0;
+        }
+        ck_assert(n_zero < weft_size(&x));
+    }
+    weft_tape_free(fused);
+    weft_tape_free(apart);
+}
+END_TEST
+
 START_TEST(dry_plan_is_the_real_peak)
 {
     static packed_side sides[3];
@@ -278,6 +315,7 @@ int main(void)
     suite_add_tcase(suite, threads);
     TCase *memory = tcase_create("memory");
     tcase_add_loop_test(memory, dry_plan_is_the_real_peak, 0, 2);
+    tcase_add_test(memory, dropout_in_the_wake_of_a_product_is_dropout);
     suite_add_tcase(suite, memory);
     TCase *misuse = tcase_create("misuse");
     tcase_add_loop_test(misuse, impossible_models_get_a_sentence, 0, 7);

@@ -72,8 +72,9 @@ START_TEST(weights_are_those_of_the_definition)
     weft_scope_pop(t);
     const weft_var w = weft_attention_weights(t, y, H);
     ck_assert_msg(weft_tape_status(t) == WEFT_OK, "%s", weft_tape_message(t));
-    ck_assert_int_eq(weft_attention_find(t, "here").id, y.id);
-    ck_assert(weft_is_nil(weft_attention_find(t, "there")));
+    ck_assert_int_eq(weft_attention_find(t, "here", 0).id, y.id);
+    ck_assert(weft_is_nil(weft_attention_find(t, "here", 1)));
+    ck_assert(weft_is_nil(weft_attention_find(t, "there", 0)));
     const weft_tensor tw = weft_value(t, w), tq = weft_value(t, q), tk = weft_value(t, k),
                       tv = weft_value(t, v), ty = weft_value(t, y);
     int S = 0;

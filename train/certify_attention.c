@@ -47,17 +47,15 @@ static weft_status ask_weights(rows_search *s, weft_tape *tape, const char *scop
 {
     weft_certificate *c = s->certificate;
     const int H = s->model->config.layer.heads;
-    const weft_var y = weft_attention_find(tape, scope);
-    if (weft_is_nil(y)) return weft_tape_status(tape);
-    const weft_tensor w = weft_value(tape, weft_attention_weights(tape, y, H));
+    const weft_var weights = weft_attention_weights_in(tape, scope, H);
+    if (weft_is_nil(weights)) return weft_tape_status(tape);
+    const weft_tensor w = weft_value(tape, weights);
     if (weft_tape_status(tape) != WEFT_OK) return weft_tape_status(tape);
     s->n_layers++;
     const int64_t S = weft_cols(&w);
     for (int64_t r = 0; r < weft_rows(&w); r++) {
         double least = 0;
         const double sum = sum_of(w.real + r * w.ld, S, &least), error = fabs(sum - 1);
-        if (sum == 0 && s->model->config.layer.exact.global_projections)
-            continue; /* another call's */
         c->n_questions++;
         if (error <= tolerance && error > c->worst) c->worst = error;
         if (!(error <= tolerance))
@@ -220,9 +218,9 @@ static weft_status ask_beyond(decoding *d, weft_tape *tape)
     for (int i = 0; i < d->model->config.decoder_layers; i++) {
         char scope[64];
         snprintf(scope, sizeof scope, "decoder.layers.%d.self_attn", i);
-        const weft_var y = weft_attention_find(tape, scope);
-        if (weft_is_nil(y)) continue;
-        const weft_tensor w = weft_value(tape, weft_attention_weights(tape, y, H));
+        const weft_var weights = weft_attention_weights_in(tape, scope, H);
+        if (weft_is_nil(weights)) continue;
+        const weft_tensor w = weft_value(tape, weights);
         if (weft_tape_status(tape) != WEFT_OK) return weft_tape_status(tape);
         for (int64_t r = 0; r < weft_rows(&w); r++)
             for (int64_t j = r / H % d->T + 1; j < weft_cols(&w); j++) {

@@ -122,11 +122,12 @@ static weft_batch small_batch(const weft_batch *batch)
     return part;
 }
 
-/* The output of an attention layer; WEFT_NIL where it has no weights. */
+/* The output of an attention layer, of global tokens' own projections apart; WEFT_NIL where it has no
+ * weights. */
 static weft_var output_of(weft_tape *tape, weft_map_kind kind, int layer, char scope[])
 {
     weft_map_scope(scope, kind, layer);
-    return weft_attention_find(tape, scope);
+    return weft_attention_find(tape, scope, 0);
 }
 
 /* One layer on both tapes. */

@@ -67,8 +67,7 @@ static weft_status take(weft_tape *tape, weft_map_kind kind, int layer, weft_map
 {
     char scope[WEFT_MAP_SCOPE];
     weft_map_scope(scope, kind, layer);
-    const weft_var y = weft_attention_find(tape, scope);
-    const weft_tensor w = weft_value(tape, weft_attention_weights(tape, y, maps->heads));
+    const weft_tensor w = weft_value(tape, weft_attention_weights_in(tape, scope, maps->heads));
     if (weft_tape_status(tape) != WEFT_OK)
         return weft_error(weft_tape_status(tape), "%s", weft_tape_message(tape));
     const int64_t rows = weft_maps_rows(maps, kind), columns = weft_maps_columns(maps, kind);
@@ -89,7 +88,7 @@ static bool has_kind(weft_tape *tape, weft_map_kind kind, const weft_maps *maps)
     char scope[WEFT_MAP_SCOPE];
     weft_attention_parts parts;
     weft_map_scope(scope, kind, 0);
-    const weft_var y = weft_attention_find(tape, scope);
+    const weft_var y = weft_attention_find(tape, scope, 0);
     if (weft_is_nil(y) || !weft_attention_inputs(tape, y, &parts)) return false;
     const weft_tensor k = weft_shape(tape, parts.k);
     return weft_rows(&k) == weft_maps_columns(maps, kind);

@@ -1,18 +1,22 @@
 /**
- * weft_linear - affine map of the last dimension, bias and activation in the product's wake.
+ * weft_linear - affine map of the last dimension, bias, activation and dropout in the product's wake.
  *
- *     z = x W^T + b,   y = f(z)
+ *     z = x W^T + b,   y = f(z) keep
+ *
+ * weft_linear_dropout is weft_dropout(weft_linear(..)), to the bit where f is ReLU; weft_linear keeps all.
  *
  * @param x       [.., K]
  * @param weight  [C, K], as PyTorch's nn.Linear
  * @param bias    [C] or WEFT_NIL
  * @param f       activation
+ * @param spec    dropout of f(z), as weft_dropout's
  * @return        [.., C]
  *
- * Gradient       dz = dy f'(z);  dx = dz W,  dW = dz^T x,  db = sum of dz over the rows
+ * Gradient       dz = dy keep f'(z);  dx = dz W,  dW = dz^T x,  db = sum of dz over the rows
  * Errors         WEFT_ERR_SHAPE  last dim of x and of W differ, W is no matrix, b does not fit
- * Saved          f'(z) where y does not tell it (GELU, SiLU)
- * Limit          the products (weft_gemm); bias and activation are one pass over y
+ *                WEFT_ERR_RANGE  f, p
+ * Saved          keep f'(z) where y does not tell it. Of ReLU it does: y > 0 where z > 0 was kept
+ * Limit          the products (weft_gemm); all else is one pass over y
  */
 #include "autograd/fused_internal.h"
 
@@ -22,9 +26,17 @@
 
 typedef struct linear_attr {
     weft_activation f;
+    double p;
+    uint64_t key;
 } linear_attr;
 
-enum { X, WEIGHT, BIAS };
+enum { X, WEIGHT, BIAS, ROWS, N_IN };
+
+/* Does y = f(z) keep leave open what dz is? */
+static bool saves_slope(const linear_attr *a)
+{
+    return weft_activation_reads_input(a->f) || (a->p > 0 && a->f != WEFT_RELU);
+}
 
 static bool infer(weft_call *c)
 {
@@ -46,15 +58,39 @@ static bool infer(weft_call *c)
     memcpy(dim, x->dim, sizeof dim);
     dim[x->rank - 1] = C;
     if (!weft_out(c, 0, WEFT_REAL, x->rank, dim)) return false;
-    const int64_t size = weft_size(&c->out[0]);
-    if (a->f != WEFT_IDENTITY) c->backward_scratch_bytes = (size_t)size * sizeof(weft_real);
-    if (!weft_activation_reads_input(a->f)) return true;
-    return c->records ? weft_save(c, 0, WEFT_REAL, size) : true;
+    const int64_t size = weft_size(&c->out[0]), R = weft_rows(&c->out[0]);
+    if (!weft_check_dropout(c, a->p, &c->in[ROWS], R)) return false;
+    if (a->f != WEFT_IDENTITY || a->p > 0)
+        c->backward_scratch_bytes = (size_t)size * sizeof(weft_real);
+    return c->records && saves_slope(a) ? weft_save(c, 0, WEFT_REAL, size) : true;
 }
 
 WEFT_KERNEL static void add_bias(int64_t C, const weft_real *bias, weft_real *z)
 {
     for (int64_t k = 0; k < C; k++) z[k] += bias[k];
+}
+
+WEFT_KERNEL static void multiply(int64_t n, const weft_real *x, const weft_real *y, weft_real *z)
+{
+    for (int64_t k = 0; k < n; k++) z[k] = x[k] * y[k];
+}
+
+/* Row r of f(z), and of f'(z) where it is saved, times keep. */
+static void drop(const weft_call *c, int64_t r, int64_t C, weft_real *y, weft_real *slope)
+{
+    enum { SPAN = 256 };
+    const linear_attr *a = c->attr;
+    const uint64_t row = weft_row_key(&c->in[ROWS], r);
+    weft_real keep[SPAN];
+    for (int64_t from = 0; from < C; from += SPAN) {
+        const int64_t n = C - from < SPAN ? C - from : SPAN;
+        weft_dropout_span(a->key, row, 0, a->p, from, n, keep);
+        multiply(n, y + from, keep, y + from);
+        if (slope && a->f == WEFT_IDENTITY)
+            memcpy(slope + from, keep, (size_t)n * sizeof *keep);
+        else if (slope)
+            multiply(n, slope + from, keep, slope + from);
+    }
 }
 
 static void forward(const weft_call *c)
@@ -75,15 +111,16 @@ static void forward(const weft_call *c)
                                  .ldb = weight->ld,
                                  .C = y,
                                  .ldc = C });
-    if (bias->rank < 0 && a->f == WEFT_IDENTITY) return;
+    if (bias->rank < 0 && a->f == WEFT_IDENTITY && a->p == 0) return;
 #pragma omp parallel for schedule(static) num_threads(weft_team(R, 4 * R * C))
     for (int64_t r = 0; r < R; r++) {
-        weft_real *row = y + r * C;
+        weft_real *row = y + r * C, *of = slope ? slope + r * C : NULL;
         if (bias->rank >= 0) add_bias(C, bias->real, row);
-        if (slope)
-            weft_activate_and_slope(a->f, C, row, slope + r * C);
+        if (slope && a->f != WEFT_IDENTITY)
+            weft_activate_and_slope(a->f, C, row, of);
         else
             weft_activate(a->f, C, row, row);
+        if (a->p > 0) drop(c, r, C, row, of);
     }
 }
 
@@ -113,9 +150,11 @@ static void sum_rows(int64_t R, int64_t C, const weft_real *z, bool add, weft_re
     }
 }
 
-WEFT_KERNEL static void multiply(int64_t n, const weft_real *x, const weft_real *y, weft_real *z)
+/* dz of ReLU from y = max(z, 0) keep: where that is above 0, z was, and keep is 1 / (1 - p). */
+WEFT_KERNEL static void relu_gradient(int64_t n, const weft_real *y, const weft_real *dy,
+                                      weft_real kept, weft_real *dz)
 {
-    for (int64_t k = 0; k < n; k++) z[k] = x[k] * y[k];
+    for (int64_t k = 0; k < n; k++) dz[k] = y[k] > 0 ? dy[k] * kept : 0;
 }
 
 static void backward(const weft_call *c)
@@ -124,7 +163,8 @@ static void backward(const weft_call *c)
     const weft_tensor *x = &c->in[X], *weight = &c->in[WEIGHT];
     const int64_t R = weft_rows(x), K = weft_cols(x), C = weight->dim[0];
     const weft_real *dz = c->dout[0].real;
-    if (a->f != WEFT_IDENTITY) {
+    if (a->f != WEFT_IDENTITY || a->p > 0) {
+        const weft_real kept = (weft_real)(1 / (1 - a->p));
         weft_real *to = c->scratch;
         const weft_real *slope = c->saved[0].data ? c->saved[0].real : NULL, *y = c->out[0].real;
 #pragma omp parallel for schedule(static) num_threads(weft_team(R, 4 * R * C))
@@ -132,7 +172,7 @@ static void backward(const weft_call *c)
             if (slope)
                 multiply(C, dz + r * C, slope + r * C, to + r * C);
             else
-                weft_activate_gradient(a->f, C, NULL, y + r * C, dz + r * C, false, to + r * C);
+                relu_gradient(C, y + r * C, dz + r * C, kept, to + r * C);
         }
         dz = to;
     }
@@ -180,13 +220,22 @@ static void define(weft_rule *r)
         z = weft_matmul_t(t, r->in[X], false, r->in[WEIGHT], true);
     }
     if (!weft_is_nil(r->in[BIAS])) z = weft_add(t, z, r->in[BIAS]);
-    r->result[0] = weft_activation_apply(t, a->f, z);
+    r->result[0] =
+        weft_dropout_keyed(t, weft_activation_apply(t, a->f, z), r->in[ROWS], a->p, a->key);
 }
 
 static weft_var with(weft_tape *t, weft_var x, int64_t C, int64_t K, bool bias, weft_activation f)
 {
     const weft_var weight = weft_sample_normal(t, WEFT_DIMS(C, K));
     return weft_linear(t, x, weight, bias ? weft_sample_normal(t, WEFT_DIMS(C)) : WEFT_NIL, f);
+}
+
+static weft_var dropping(weft_tape *t, int64_t R, int64_t C, weft_activation f, double p,
+                         weft_var rows)
+{
+    return weft_linear_dropout(
+        t, weft_sample_normal(t, WEFT_DIMS(R, 3)), weft_sample_normal(t, WEFT_DIMS(C, 3)),
+        weft_sample_normal(t, WEFT_DIMS(C)), f, &(weft_dropout_spec){ .p = p, .rows = rows });
 }
 
 static weft_var sample(weft_tape *t, int i)
@@ -211,6 +260,11 @@ static weft_var sample(weft_tape *t, int i)
                     WEFT_IDENTITY);
     case 12: return with(t, weft_sample_normal(t, WEFT_DIMS(33, 2)), 3, 2, true, WEFT_GELU_TANH);
     case 13: return with(t, weft_sample_normal(t, WEFT_DIMS(4, 3)), 5, 3, true, WEFT_LOGISTIC);
+    case 14: return dropping(t, 5, 7, WEFT_RELU, 0.4, WEFT_NIL);
+    case 15: return dropping(t, 4, 6, WEFT_GELU, 0.3, weft_sample_int(t, 0, 99, WEFT_DIMS(4, 2)));
+    case 16: return dropping(t, 3, 8, WEFT_IDENTITY, 0.5, WEFT_NIL);
+    case 17: return dropping(t, 2, 300, WEFT_LOGISTIC, 0.2, WEFT_NIL); /* more than one span */
+    case 18: return dropping(t, 3, 4, WEFT_SILU, 0, WEFT_NIL);
     default: return WEFT_NIL;
     }
 }
@@ -224,14 +278,18 @@ static weft_var misuse(weft_tape *t, int i)
     case 2: return weft_linear(t, x, weft_sample_normal(t, WEFT_DIMS(3)), WEFT_NIL, WEFT_RELU);
     case 3: return with(t, weft_sample_normal(t, 0, NULL), 2, 1, false, WEFT_IDENTITY);
     case 4: return with(t, x, 5, 3, true, (weft_activation)99);
+    case 5: return dropping(t, 4, 5, WEFT_RELU, 1, WEFT_NIL);
+    case 6: return dropping(t, 4, 5, WEFT_RELU, 0.1, weft_sample_int(t, 0, 9, WEFT_DIMS(3, 2)));
+    case 7: return weft_linear_dropout(t, x, x, WEFT_NIL, WEFT_RELU, NULL);
     default: return WEFT_NIL;
     }
 }
 
 const weft_op weft_op_linear = { .name = "linear",
-                                 .inputs = "x weight bias",
-                                 .n_in = 3,
-                                 .optional = 1 << BIAS,
+                                 .inputs = "x weight bias rows",
+                                 .n_in = N_IN,
+                                 .integer = 1 << ROWS,
+                                 .optional = 1 << BIAS | 1 << ROWS,
                                  .strided = 1 << X | 1 << WEIGHT,
                                  .infer = infer,
                                  .forward = forward,
@@ -242,7 +300,19 @@ const weft_op weft_op_linear = { .name = "linear",
 
 weft_var weft_linear(weft_tape *tape, weft_var x, weft_var weight, weft_var bias, weft_activation f)
 {
-    const linear_attr attr = { f };
-    return weft_apply1(tape, &weft_op_linear, 3, (weft_var[]){ x, weight, bias }, &attr,
-                       sizeof attr);
+    const linear_attr attr = { .f = f };
+    return weft_apply1(tape, &weft_op_linear, N_IN, (weft_var[]){ x, weight, bias, WEFT_NIL },
+                       &attr, sizeof attr);
+}
+
+weft_var weft_linear_dropout(weft_tape *tape, weft_var x, weft_var weight, weft_var bias,
+                             weft_activation f, const weft_dropout_spec *spec)
+{
+    if (!spec) {
+        weft_tape_fail(tape, WEFT_ERR_STATE, "linear: no spec, which says how much is dropped");
+        return WEFT_NIL;
+    }
+    const linear_attr attr = { f, spec->p, weft_tape_next_key(tape) };
+    return weft_apply1(tape, &weft_op_linear, N_IN, (weft_var[]){ x, weight, bias, spec->rows },
+                       &attr, sizeof attr);
 }
