@@ -108,7 +108,7 @@ def train(part, folder, settings, updates):
     planned = json.loads(plan.stdout)
     return {"loss": losses[-1], "speed": speeds[len(speeds) // 2], "peak": usage.ru_maxrss / 1024,
             "step": planned["plan"]["step"] / 2**20,
-            "all": (planned["plan"]["step"] + planned["libraries"] + planned["texts"]) / 2**20}
+            "all": (planned["plan"]["step"] + sum(planned[k] for k in ("libraries", "texts", "checkpoint"))) / 2**20}
 
 
 def measure(part, name, settings, folder):

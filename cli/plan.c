@@ -22,7 +22,11 @@ typedef struct arguments {
 typedef struct resident {
     size_t libraries; /* the program, BLIS, HDF5, the threads' stacks */
     size_t texts;     /* the corpus, its ids, vocabularies */
+    size_t
+        checkpoint; /* its file, made in memory, and once more as it is read back to be checked */
 } resident;
+
+static size_t all_beside(const resident *r) { return r->libraries + r->texts + r->checkpoint; }
 
 /* Bytes that the process holds in memory now; 0 where the system does not say. */
 static size_t resident_bytes(void)
@@ -115,7 +119,7 @@ static void print_table(const weft_plan *p, const resident *r)
     printf("\nbeside it, as measured here and now\n");
     print_row("program and libraries", r->libraries);
     print_row("texts and vocabularies", r->texts);
-    print_row("a checkpoint, when written", p->parameters + p->optimiser + p->average);
+    print_row("a checkpoint, when written", r->checkpoint);
 }
 
 static void print_json_plan(const weft_plan *p)
@@ -141,7 +145,8 @@ static void print_json(const weft_plan *p, const weft_plan *largest, const resid
         printf(", \"largest\": ");
         print_json_plan(largest);
     }
-    printf(", \"libraries\": %zu, \"texts\": %zu}\n", r->libraries, r->texts);
+    printf(", \"libraries\": %zu, \"texts\": %zu, \"checkpoint\": %zu}\n", r->libraries, r->texts,
+           r->checkpoint);
 }
 
 /* ---- the command -------------------------------------------------------------------------------- */
@@ -176,10 +181,11 @@ static weft_status find_largest(weft_planner *planner, const arguments *args, co
     size_t bytes = 0;
     const weft_status status = parse_size(args->memory, &bytes);
     if (status != WEFT_OK) return status;
-    const size_t beside = r->libraries + r->texts;
+    const size_t beside = all_beside(r);
     if (bytes <= beside)
         return weft_error(WEFT_ERR_MEMORY,
-                          "--memory %s: program, libraries and texts alone take %.0f MiB",
+                          "--memory %s: program, libraries, texts and a checkpoint that is written "
+                          "alone take %.0f MiB",
                           args->memory, MiB(beside));
     return weft_planner_largest(planner, bytes - beside, largest);
 }
@@ -198,6 +204,7 @@ static weft_status plan(const arguments *args)
     const size_t now = resident_bytes();
     r.texts = args->tokens == 0 && now > r.libraries ? now - r.libraries : 0;
     if (status == WEFT_OK) status = weft_planner_plan(planner, 0, &p);
+    r.checkpoint = 2 * (p.parameters + p.optimiser + p.average);
     if (status == WEFT_OK && args->memory) status = find_largest(planner, args, &r, &largest);
     if (status == WEFT_OK && args->json) {
         print_json(&p, args->memory ? &largest : NULL, &r);
@@ -205,7 +212,7 @@ static weft_status plan(const arguments *args)
         print_table(&p, &r);
         if (args->memory) {
             printf("\nThe largest batch that fits into %s: %.3f MiB with ", args->memory,
-                   MiB(largest.step + r.libraries + r.texts));
+                   MiB(largest.step + all_beside(&r)));
             print_batch(&largest);
         }
     }

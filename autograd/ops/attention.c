@@ -529,7 +529,8 @@ static weft_attention_head head_of(const weft_call *c, const attention_sizes *s,
     head.dout = c->dout[0].real + q_row * c->dout[0].ld + h * s->Kv;
     head.lddo = c->dout[0].ld;
     head.dots = dots + h * s->N + q_row;
-    if (dq->data) head.dq = dq->real + q_row * dq->ld + h * s->K;
+    /* Where keys have pieces of their own, those of queries write dQ, perhaps at this moment. */
+    if (dq->data && of->kind != KEYS) head.dq = dq->real + q_row * dq->ld + h * s->K;
     if (dk->data) head.dk = dk->real + k_row * dk->ld + at_k;
     if (dv->data) head.dv = dv->real + k_row * dv->ld + at_v;
     head.lddq = dq->ld;
