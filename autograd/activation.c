@@ -149,8 +149,11 @@ void weft_activate(weft_activation f, int64_t n, const weft_real *z, weft_real *
 
 void weft_activate_and_slope(weft_activation f, int64_t n, weft_real *z, weft_real *slope)
 {
-    assert(weft_activation_reads_input(f));
-    activate_and_slope(f, n, z, slope);
+    assert(f != WEFT_RELU);
+    if (f == WEFT_IDENTITY)
+        for (int64_t k = 0; k < n; k++) slope[k] = 1;
+    else
+        activate_and_slope(f, n, z, slope);
 }
 
 void weft_activate_gradient(weft_activation f, int64_t n, const weft_real *z, const weft_real *y,

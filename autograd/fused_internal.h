@@ -23,7 +23,7 @@ weft_var weft_dropout_keyed(weft_tape *tape, weft_var x, weft_var rows, double p
 /* ---- activations (activation.c): y = f(z), and dz (+)= dy f'(z), over contiguous spans ------------- */
 
 void weft_activate(weft_activation f, int64_t n, const weft_real *z, weft_real *y);
-/** z becomes f(z), slope f'(z); for those whose gradient reads z. */
+/** z becomes f(z), slope f'(z); not for ReLU, whose f(z) tells f'(z). */
 void weft_activate_and_slope(weft_activation f, int64_t n, weft_real *z, weft_real *slope);
 void weft_activate_gradient(weft_activation f, int64_t n, const weft_real *z, const weft_real *y,
                             const weft_real *dy, bool add, weft_real *dz);

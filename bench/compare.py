@@ -86,15 +86,17 @@ def has_torch():
     return there
 
 
-def has_bf16():
-    """Is there a processor for train.precision = bf16?"""
-    return "avx512_bf16" in pathlib.Path("/proc/cpuinfo").read_text() if os.path.exists("/proc/cpuinfo") else False
+def cpuinfo():
+    """What Linux says of the processor; elsewhere nothing."""
+    path = pathlib.Path("/proc/cpuinfo")
+    return path.read_text() if path.exists() else ""
 
 
 def measure(workload, torch):
     """Rounds of one workload: weft's results at all threads, in bf16, and at one, and the peers with theirs."""
     peers = {"eager": Peer(workload, False), "compiled": Peer(workload, True)} if torch else {}
-    many, half, one, bf16 = [], [], [], has_bf16()
+    many, half, one = [], [], []
+    bf16 = "avx512_bf16" in cpuinfo()
     for turn in range(args.rounds):
         say(f"{workload}: round {turn + 1} of {args.rounds}")
         many += weft("step", "--workload", workload, "--steps", args.steps)
@@ -121,7 +123,7 @@ def table(head, rows):
 
 def machine():
     model = platform.machine()
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc/cpuinfo") else []:
+    for line in cpuinfo().splitlines():
         if line.startswith("model name"):
             model = line.split(":")[1].strip()
             break

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Train every kind of attention on one small task, or on long texts, and write the tables of docs/attention.md.
 
-    variants.py WEFT [--data TEXT] [--part short|encoder|long|base]... [--only REGEX] [--updates N] [--set SECTION.KEY=VALUE]...
-                     [--keep FILE] [--write FILE]
+    variants.py WEFT [--data TEXT] [--part short|encoder|long|base]... [--only REGEX] [--updates N]
+                     [--set SECTION.KEY=VALUE]... [--keep FILE] [--write FILE]
 
 A decoder-only model of characters (examples/shakespeare.ini) on a text such as tiny Shakespeare; without --data on
 a generated one. short: contexts of 64, every kind of attention, position and weights, as many updates for each from
-one seed. encoder: the kinds that need an encoder, on the task `reverse`. long and base: a few updates with contexts of 4,096, D 128 with 4 layers and D 512 with 6. Loss is that of
-the validation (short, encoder) or of the last update, speed the median of the log, and beside it the ratio to full attention,
-which is trained for a while before each row, so that a change of the machine meets both. Memory is what `weft plan`
-says and what the system measured at its highest. --keep names a file that gathers rows, so that --only may make
+one seed. encoder: the kinds that need an encoder, on the task `reverse`. long and base: a few updates with contexts
+of 4,096, D 128 with 4 layers and D 512 with 6. Loss is that of the validation (short, encoder) or of the last update,
+speed the median of the log, and beside it the ratio to full attention, which is trained for a while before each row,
+so that a change of the machine meets both. Memory is what `weft plan` says and what the system measured at its highest. --keep names a file that gathers rows, so that --only may make
 a table in pieces. A kind that the model cannot have is refused in its row.
 """
 import argparse
@@ -27,7 +27,8 @@ import tempfile
 options = argparse.ArgumentParser()
 options.add_argument("weft")
 options.add_argument("--data")
-options.add_argument("--part", action="append", choices=["short", "encoder", "long", "base"], help="short, if none is named")
+options.add_argument("--part", action="append", choices=["short", "encoder", "long", "base"],
+                     help="short, if none is named")
 options.add_argument("--only", default="", help="rows whose name has this in it")
 options.add_argument("--updates", type=int)
 options.add_argument("--set", action="append", default=[])
@@ -89,7 +90,8 @@ def train(part, folder, settings, updates):
     """One run: its log, plan and highest memory in MiB, or the sentence that refuses it."""
     text = ["--config", str(ROOT / "examples" / "shakespeare.ini"), "--set", f"data.train={folder}/train.txt"]
     words = ["--task", "reverse"] if part == "encoder" else text
-    for s in [f"train.max_updates={updates}", "train.validate_every=0", "train.checkpoint_every=0", *settings, *args.set]:
+    for s in [f"train.max_updates={updates}", "train.validate_every=0", "train.checkpoint_every=0",
+              *settings, *args.set]:
         words += ["--set", s]
     plan = subprocess.run([args.weft, "plan", *words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True)
@@ -115,6 +117,8 @@ def measure(part, name, settings, folder):
     base, updates, beside = PARTS[part]
     updates = args.updates or updates
     full = train(part, folder, base, beside)
+    if isinstance(full, str):
+        sys.exit(f"{part}: full attention is refused: {full}")
     valid = [f"data.valid={folder}/valid.txt"] if part == "short" else []
     row = train(part, folder, base + valid + [f"model.{s}" for s in settings], updates)
     if isinstance(row, str):

@@ -31,8 +31,7 @@ weft_var weft_feedforward_apply(const weft_feedforward *layer, const weft_layer_
         const weft_var ab = weft_linear_layer_apply(&layer->linear1, tape, x, WEFT_IDENTITY);
         hidden = weft_dropout(tape, weft_glu(tape, ab, f), &dropout);
     } else {
-        hidden = weft_linear_dropout(tape, x, weft_use(tape, layer->linear1.weight),
-                                     weft_use(tape, layer->linear1.bias), f, &dropout);
+        hidden = weft_linear_layer_dropout(&layer->linear1, tape, x, f, &dropout);
     }
     return weft_linear_layer_apply(&layer->linear2, tape, hidden, WEFT_IDENTITY);
 }

@@ -30,6 +30,9 @@ weft_status weft_linear_layer_init(weft_linear_layer *layer, weft_params *params
                                    weft_init init) WEFT_MUST_CHECK;
 weft_var weft_linear_layer_apply(const weft_linear_layer *layer, weft_tape *tape, weft_var x,
                                  weft_activation f);
+/** With dropout of f(z), as weft_linear_dropout. */
+weft_var weft_linear_layer_dropout(const weft_linear_layer *layer, weft_tape *tape, weft_var x,
+                                   weft_activation f, const weft_dropout_spec *dropout);
 
 /* ---- norm (norm.c) ----------------------------------------------------------------------------- */
 

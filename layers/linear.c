@@ -14,9 +14,21 @@ weft_status weft_linear_layer_init(weft_linear_layer *layer, weft_params *params
     return status;
 }
 
+static weft_var bias_of(const weft_linear_layer *layer, weft_tape *tape)
+{
+    return weft_param_is_none(layer->bias) ? WEFT_NIL : weft_use(tape, layer->bias);
+}
+
 weft_var weft_linear_layer_apply(const weft_linear_layer *layer, weft_tape *tape, weft_var x,
                                  weft_activation f)
 {
-    const weft_var bias = weft_param_is_none(layer->bias) ? WEFT_NIL : weft_use(tape, layer->bias);
+    const weft_var bias = bias_of(layer, tape);
     return weft_linear(tape, x, weft_use(tape, layer->weight), bias, f);
+}
+
+weft_var weft_linear_layer_dropout(const weft_linear_layer *layer, weft_tape *tape, weft_var x,
+                                   weft_activation f, const weft_dropout_spec *dropout)
+{
+    const weft_var bias = bias_of(layer, tape);
+    return weft_linear_dropout(tape, x, weft_use(tape, layer->weight), bias, f, dropout);
 }

@@ -11,6 +11,7 @@
 enum { H = 2, G = 1, K = 3, KV = 5, N_LENGTHS = 9 };
 /* On both sides of multiples of each tile, and of the four tiles that share their keys. */
 static const int32_t lengths[N_LENGTHS] = { 1, 5, 16, 17, 47, 64, 65, 97, 130 };
+/* A macro: to clang a const struct is no constant. */
 #define BIGBIRD                                                                           \
     {                                                                                     \
         .kind = WEFT_PATTERN_BIGBIRD, .block = 7, .window_blocks = 3, .global_blocks = 2, \

@@ -183,7 +183,6 @@ START_TEST(threads_do_not_change_a_bit)
 }
 END_TEST
 
-/* The plan of a dry tape is the peak of a real one. */
 /* d(sum y^2)/d(x, weight, bias) of the feed-forward layer's first half; the caller frees the tape. */
 static weft_tape *half_a_layer(bool fused, weft_var of[4])
 {
@@ -221,6 +220,7 @@ START_TEST(dropout_in_the_wake_of_a_product_is_dropout)
 }
 END_TEST
 
+/* The plan of a dry tape is the peak of a real one. */
 START_TEST(dry_plan_is_the_real_peak)
 {
     static packed_side sides[3];
@@ -315,8 +315,10 @@ int main(void)
     suite_add_tcase(suite, threads);
     TCase *memory = tcase_create("memory");
     tcase_add_loop_test(memory, dry_plan_is_the_real_peak, 0, 2);
-    tcase_add_test(memory, dropout_in_the_wake_of_a_product_is_dropout);
     suite_add_tcase(suite, memory);
+    TCase *fused = tcase_create("fused");
+    tcase_add_test(fused, dropout_in_the_wake_of_a_product_is_dropout);
+    suite_add_tcase(suite, fused);
     TCase *misuse = tcase_create("misuse");
     tcase_add_loop_test(misuse, impossible_models_get_a_sentence, 0, 7);
     tcase_add_test(misuse, mistakes_name_the_place_in_the_model);

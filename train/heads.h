@@ -31,7 +31,8 @@ typedef void weft_head_visitor(const char *layer, int head, const weft_head_stat
                                void *user);
 /**
  * All heads of a model, by the first sentences of a batch, at most 1024 tokens but one sentence at least:
- * weights without dropout, gradients of the mean loss as in training. Layers whose attention has no
+ * weights without dropout, gradients of the mean loss as in training; of Longformer those of all queries
+ * but the global tokens', which have projections of their own. Layers whose attention has no
  * weights to show are passed over.
  *
  * @param tape  made with WEFT_NO_GRAD; it is reset

@@ -3,7 +3,7 @@
  *
  *     z = x W^T + b,   y = f(z) keep
  *
- * weft_linear_dropout is weft_dropout(weft_linear(..)), to the bit where f is ReLU; weft_linear keeps all.
+ * weft_linear_dropout is weft_dropout(weft_linear(..)), to the bit where f is ReLU or none; weft_linear keeps all.
  *
  * @param x       [.., K]
  * @param weight  [C, K], as PyTorch's nn.Linear
@@ -86,10 +86,7 @@ static void drop(const weft_call *c, int64_t r, int64_t C, weft_real *y, weft_re
         const int64_t n = C - from < SPAN ? C - from : SPAN;
         weft_dropout_span(a->key, row, 0, a->p, from, n, keep);
         multiply(n, y + from, keep, y + from);
-        if (slope && a->f == WEFT_IDENTITY)
-            memcpy(slope + from, keep, (size_t)n * sizeof *keep);
-        else if (slope)
-            multiply(n, slope + from, keep, slope + from);
+        if (slope) multiply(n, slope + from, keep, slope + from);
     }
 }
 
@@ -116,7 +113,7 @@ static void forward(const weft_call *c)
     for (int64_t r = 0; r < R; r++) {
         weft_real *row = y + r * C, *of = slope ? slope + r * C : NULL;
         if (bias->rank >= 0) add_bias(C, bias->real, row);
-        if (slope && a->f != WEFT_IDENTITY)
+        if (slope)
             weft_activate_and_slope(a->f, C, row, of);
         else
             weft_activate(a->f, C, row, row);
