@@ -42,6 +42,16 @@ if(NOT code EQUAL 0 OR NOT whole MATCHES "\nema = 0.5\n" OR NOT whole MATCHES "\
 endif()
 expect(CODE 0 OUT "${whole}" ARGS train --config whole.ini --dump-config)
 
+# ---- references are compared as the vocabulary reads them: NFC, single spaces, in lower case
+string(ASCII 204 136 diaeresis) # U+0308
+file(WRITE ${WORK}/umlauts.tsv "the door\tDie  Tu${diaeresis}r\na dog\tein Hund \n")
+set(words train --config tiny.ini --threads 1 --set data.task= --set data.train=umlauts.tsv
+  --set data.valid=umlauts.tsv --set data.test=umlauts.tsv --set data.lowercase=true)
+expect(CODE 0 ARGS ${words} --set optim.lr=0.01 --set optim.schedule=constant --set train.max_updates=400
+       --set train.validate_every=20 --set train.target_exact=100 --set train.label_smoothing=0 --out umlauts
+       OUT_HAS "reference   die tür\n= hypothesis  die tür\n.*BLEU: [0-9.]+\nheld-out exact match: 100.00 % .2 of 2.\n"
+       ERR_HAS "exact match 100.0 %")
+
 # ---- beyond the lengths of training: exact matches by length
 expect(CODE 0 OUT_HAS "\nsources of 10 to 11 symbols: [0-9.]+ % .*\nsources of 18 to 19 symbols: .*\nheld-out exact match: [0-9.]+ % \\([0-9]+ of [0-9]+\\)"
        ERR_HAS "update" ARGS ${tiny} --out longer --set data.task=parity --set data.length=9 --set data.test_length=19)
