@@ -41,6 +41,15 @@ if(NOT code EQUAL 0 OR NOT whole MATCHES "\nema = 0.5\n" OR NOT whole MATCHES "\
   message(SEND_ERROR "weft train --dump-config: exit code ${code}:\n${whole}")
 endif()
 expect(CODE 0 OUT "${whole}" ARGS train --config whole.ini --dump-config)
+# by itself the defaults; of a model what it was made with
+execute_process(COMMAND ${WEFT} train --dump-config OUTPUT_FILE ${WORK}/defaults.ini RESULT_VARIABLE code)
+file(READ ${WORK}/defaults.ini defaults)
+if(NOT code EQUAL 0 OR NOT defaults MATCHES "^.data.\ntrain = \n.*\nd_model = 512\n.*\nclip = 0\n$")
+  message(SEND_ERROR "weft train --dump-config: exit code ${code}:\n${defaults}")
+endif()
+expect(CODE 0 OUT "${defaults}" ARGS train --config defaults.ini --dump-config)
+expect(CODE 0 OUT_HAS "\ntask = copy\n.*\nd_model = 16\n.*\nlr = 0.5\n" ARGS train --init new/a --dump-config --set optim.lr=0.5)
+expect(CODE 0 OUT_HAS "^.data.\ntrain = \n.*\ntask = \n.*\nd_model = 16\n" ARGS train --init new/a --dump-config --set data.task=)
 
 # ---- references are compared as the vocabulary reads them: NFC, single spaces, in lower case
 string(ASCII 204 136 diaeresis) # U+0308
@@ -182,7 +191,7 @@ function(refused)
     file(REMOVE_RECURSE ${WORK}/refused)
   endif()
 endfunction()
-set(one "weft train: one of --config FILE, --task NAME and --resume DIR is needed\n")
+set(one "weft train: one of --config FILE, --task NAME, --resume DIR and --init DIR is needed\n")
 expect(CODE 2 ERR "${one}" ARGS train)
 refused(ERR "${one}" ARGS train --config tiny.ini --task copy)
 # An unset shell variable must not become the root of the file system (where a configuration that does
