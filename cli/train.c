@@ -138,12 +138,15 @@ static weft_status lock_folder(const char *dir, int *lock)
                       dir);
 }
 
+/* The run may go on from another working directory. */
 static weft_status write_config(const weft_config *config, const char *dir)
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], here[PATH_BYTES];
+    weft_config placed = *config;
     weft_status status = join(dir, "config.ini", path);
     if (status != WEFT_OK) return status;
-    char *text = weft_config_text(config, true);
+    if (getcwd(here, sizeof here)) weft_config_place(&placed, here);
+    char *text = weft_config_text(&placed, true);
     if (!text) return WEFT_ERR_MEMORY;
     status = weft_file_replace(path, text, strlen(text), NULL, NULL);
     weft_free(text);

@@ -172,6 +172,28 @@ wait $pid
   same(whole/best.h5 ${dir}/best.h5)
 endforeach()
 
+# From another working directory: the folder is all that is needed. A text that is gone is named, and the
+# key that names another.
+file(MAKE_DIRECTORY ${WORK}/elsewhere)
+set(words train --config tiny.ini --threads 1 --set data.task= --set data.train=words --set data.src=en --set data.tgt=de
+  --set data.valid=umlauts.tsv --set data.test=umlauts.tsv --set train.max_updates=2 --set optim.schedule=constant)
+file(WRITE ${WORK}/words.en "a b\nb a\n")
+file(WRITE ${WORK}/words.de "c d\nd c\n")
+expect(CODE 0 ARGS ${words} --out once OUT_HAS "match" ERR_HAS "2/2")
+expect(CODE 0 ARGS ${words} --out begun --set train.max_updates=1 OUT_HAS "match" ERR_HAS "1/1")
+execute_process(COMMAND ${WEFT} train --resume ../begun --set train.max_updates=2 --threads 1 OUTPUT_QUIET
+  WORKING_DIRECTORY ${WORK}/elsewhere RESULT_VARIABLE code ERROR_VARIABLE err)
+if(NOT code EQUAL 0)
+  message(SEND_ERROR "weft train --resume from another working directory: ${code}\n${err}")
+endif()
+same(once/checkpoint.h5 begun/checkpoint.h5)
+file(RENAME ${WORK}/words.de ${WORK}/elsewhere/words.de)
+expect(CODE 2 ARGS train --resume begun
+       ERR_HAS "^weft train: /.*/words.de: No such file or directory .nor is there /.*/words.de.gz.; --set data.train=PATH names another\n$")
+file(RENAME ${WORK}/words.en ${WORK}/elsewhere/words.en)
+expect(CODE 0 ARGS train --resume begun --set data.train=elsewhere/words --set train.max_updates=3 --threads 1
+       OUT_HAS "match" ERR_HAS "3/3")
+
 # Going on with a run that has ended, and with more updates than it had.
 expect(CODE 0 ARGS train --resume b --threads 1 OUT_HAS "held-out exact match" ERR_HAS "12/12")
 same(new/a/checkpoint.h5 b/checkpoint.h5)
