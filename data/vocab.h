@@ -82,9 +82,10 @@ const char *weft_vocab_token(const weft_vocab *vocab, int64_t id);
 /** The id of a token, WEFT_UNK where it has none. The names of specials and bytes are no tokens. */
 int32_t weft_vocab_id(const weft_vocab *vocab, const char *token);
 
-/** The text as the vocabulary reads it, in new memory (weft_free): normalised, in lower case where it is, and, but
- *  for characters, with one space for a run of white space and none at the ends. Text without unknown tokens is this
- *  after encoding and decoding. WEFT_ERR_INPUT if it is not UTF-8; *normal is then NULL. */
+/** The text as the vocabulary reads it, in new memory (weft_free): normalised, in lower case where
+ *  it is, and, but for characters, with one space for a run of white space and none at the ends. What
+ *  has no unknown tokens is this after encoding and decoding. WEFT_ERR_INPUT if the text is not UTF-8;
+ *  *normal is then NULL. */
 weft_status weft_vocab_normalise(const weft_vocab *vocab, const char *text,
                                  char **normal) WEFT_MUST_CHECK;
 

@@ -294,6 +294,8 @@ static weft_status translate(report *r, const char *dir)
     }
     if (!all) return WEFT_OK; /* the run has no validation text */
     weft_status status = weft_model_load(dir, &r->model);
+    if (status == WEFT_OK)
+        status = weft_corpus_encode(all, r->model->source_vocab, r->model->target_vocab);
     if (status == WEFT_OK) status = weft_trainer_sample(r->model, all, &r->corpus);
     if (status == WEFT_OK && (r->tape = weft_tape_new(WEFT_NO_GRAD)) == NULL)
         status = WEFT_ERR_MEMORY;
