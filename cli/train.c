@@ -72,7 +72,8 @@ static weft_status read_config(const arguments *args, weft_config *config)
     if (status == WEFT_OK)
         status =
             weft_cli_config_on(args->resume ? path : args->config, args->task, &args->set, config);
-    return status == WEFT_OK ? weft_config_check(config) : status;
+    /* What is only to be looked at need not be complete. */
+    return status == WEFT_OK && !args->dump_config ? weft_config_check(config) : status;
 }
 
 static weft_status print_config(const weft_config *config)
@@ -137,12 +138,15 @@ static weft_status lock_folder(const char *dir, int *lock)
                       dir);
 }
 
+/* The run may go on from another working directory. */
 static weft_status write_config(const weft_config *config, const char *dir)
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], here[PATH_BYTES];
+    weft_config placed = *config;
     weft_status status = join(dir, "config.ini", path);
     if (status != WEFT_OK) return status;
-    char *text = weft_config_text(config, true);
+    if (getcwd(here, sizeof here)) weft_config_place(&placed, here);
+    char *text = weft_config_text(&placed, true);
     if (!text) return WEFT_ERR_MEMORY;
     status = weft_file_replace(path, text, strlen(text), NULL, NULL);
     weft_free(text);
@@ -332,9 +336,9 @@ static weft_status train(const arguments *args, int *exit_code)
 static bool check_arguments(const arguments *args)
 {
     const int n = (args->config != NULL) + (args->task != NULL) + (args->resume != NULL);
-    if (n > 1 || (n == 0 && !args->init)) {
-        fprintf(stderr,
-                "weft train: one of --config FILE, --task NAME and --resume DIR is needed\n");
+    if (n > 1 || (n == 0 && !args->init && !args->dump_config)) {
+        fprintf(stderr, "weft train: one of --config FILE, --task NAME, --resume DIR and --init "
+                        "DIR is needed\n");
         return false;
     }
     if (args->init && (args->resume || args->sanity || args->lr_range)) {
@@ -375,7 +379,8 @@ int weft_cli_train(int argc, char **argv)
           "change the configuration; may be repeated", 0, 0 },
         { "out", WEFT_CLI_TEXT, &args.out, "DIR", "new folder for the run; out/NAME", 0, 0 },
         { "dump-config", WEFT_CLI_FLAG, &args.dump_config, NULL,
-          "print the whole configuration as a file, and end", 0, 0 },
+          "print the whole configuration as a file, by itself that of all defaults, and end", 0,
+          0 },
         { "sanity", WEFT_CLI_FLAG, &args.sanity, NULL,
           "learn one batch by heart, look at the first loss and gradients, and end", 0, 0 },
         { "lr-range", WEFT_CLI_FLAG, &args.lr_range, NULL,

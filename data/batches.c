@@ -57,10 +57,17 @@ static int64_t length_of(const batch_item *item, int side)
     return side == WEFT_SOURCE ? item->n_source : item->n_target;
 }
 
+/* Is it batch_tokens that leaves sentences out, and not max_length? */
+static bool by_batch(const weft_batches *b)
+{
+    return b->spec.max_length == 0 ||
+           (!b->spec.in_order && b->spec.max_length > b->spec.batch_tokens);
+}
+
 /* Tokens that a sentence may have on a side. */
 static int64_t length_limit(const weft_batches *b)
 {
-    return b->spec.max_length > 0 ? b->spec.max_length : b->spec.batch_tokens;
+    return by_batch(b) ? b->spec.batch_tokens : b->spec.max_length;
 }
 
 static weft_status too_long(const weft_batches *b, int64_t i, const int64_t n[2])
@@ -322,10 +329,9 @@ static weft_status check_spec(const weft_corpus *corpus, const weft_batches_spec
         return weft_error(WEFT_ERR_RANGE, "batch_tokens is %lld; it lies between 1 and %d",
                           batch_tokens, INT32_MAX / 2);
     }
-    if (max_length < 0 || max_length > batch_tokens) {
-        return weft_error(WEFT_ERR_RANGE,
-                          "max_length is %lld; it lies between 0 and batch_tokens (%lld)",
-                          max_length, batch_tokens);
+    if (max_length < 0 || max_length > INT32_MAX / 2) {
+        return weft_error(WEFT_ERR_RANGE, "max_length is %lld; it lies between 0 and %d",
+                          max_length, INT32_MAX / 2);
     }
     if (context < 0 || context > batch_tokens) {
         return weft_error(WEFT_ERR_RANGE,
@@ -409,19 +415,38 @@ static weft_status alloc_counts(weft_batches *b)
     return b->counts ? WEFT_OK : WEFT_ERR_MEMORY;
 }
 
+/* The weight of an item that could be in an epoch; 0: there is none such. */
+static double weight_of_any(const weft_batches *b)
+{
+    if (b->n_kept > 0) return weft_corpus_weight(b->corpus, b->kept[0]);
+    for (int64_t i = 0; b->spec.context > 0 && i < weft_corpus_size(b->corpus); i++) {
+        int64_t n;
+        weft_corpus_ids(b->corpus, WEFT_TARGET, i, &n);
+        if (n > 1) return weft_corpus_weight(b->corpus, i);
+    }
+    return 0;
+}
+
 /* Why nothing is left to make batches of. */
 static weft_status nothing_left(const weft_batches *b)
 {
     const weft_batches_limits *limits = &b->limits;
+    const double weight = weight_of_any(b);
+    const char *limit = by_batch(b) ? "batch_tokens" : "max_length";
+    if (weight > 0)
+        return weft_error(WEFT_ERR_INPUT,
+                          "nothing is drawn for the first epoch: weight (%g) is too small for a "
+                          "text of %lld items",
+                          weight, (long long)weft_corpus_size(b->corpus));
     if (b->spec.context > 0)
         return weft_error(WEFT_ERR_INPUT, "the text has no two tokens to learn from");
     if (limits->uneven == 0 && limits->dropped > 0)
-        return weft_error(WEFT_ERR_INPUT, "all %lld sentences are longer than max_length (%lld)",
-                          (long long)limits->dropped, (long long)b->spec.max_length);
+        return weft_error(WEFT_ERR_INPUT, "all %lld sentences are longer than %s (%lld)",
+                          (long long)limits->dropped, limit, (long long)length_limit(b));
     return weft_error(WEFT_ERR_INPUT,
-                      "no sentence is left: %lld are longer than max_length (%lld), %lld differ in "
+                      "no sentence is left: %lld are longer than %s (%lld), %lld differ in "
                       "length by more than max_ratio (%g)",
-                      (long long)limits->too_long, (long long)b->spec.max_length,
+                      (long long)limits->too_long, limit, (long long)length_limit(b),
                       (long long)limits->uneven, b->spec.max_ratio);
 }
 
@@ -565,7 +590,8 @@ void weft_batches_next(weft_batches *b, weft_batch *batch)
 {
     fill(b, b->index++, batch);
     if (b->index < b->n_batches) return;
-    go_to_epoch(b, b->epoch + 1);
+    do go_to_epoch(b, b->epoch + 1);
+    while (b->n_batches == 0);
     b->index = 0;
 }
 

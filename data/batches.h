@@ -7,7 +7,8 @@
  * same in every epoch, and so are the number of batches and the sizes of the largest; but not with
  * BPE-dropout, which cuts every text anew for each epoch, nor with weights that are not whole.
  *
- * Weights (weft_corpus_set_weight) say how often an item is in an epoch; `in_order` it is there once.
+ * Weights (weft_corpus_set_weight) say how often an item is in an epoch; `in_order` it is there once. An
+ * epoch for which small weights draw nothing is passed over.
  *
  * Running text (`context` > 0): every item is cut into windows; target = t0 .. tL-1, labels =
  * t1 .. tL, so every token but an item's first is predicted once an epoch. In training the first
@@ -20,12 +21,14 @@
 
 typedef struct weft_batches_spec {
     int64_t batch_tokens; /* at most so many source tokens and so many target tokens a batch */
-    int64_t max_length;   /* sentences with more tokens on a side (</s> counts) are left out;
+    int64_t
+        max_length;   /* sentences with more tokens on a side (</s> counts) are left out, and those
+                             with more than batch_tokens, which in order are batches of their own;
                              0: batch_tokens, and a longer sentence is an error */
-    double max_ratio;     /* pairs are left out of which one side has more than so many times the
+    double max_ratio; /* pairs are left out of which one side has more than so many times the
                              tokens of the other (</s> does not count); 0: none are */
-    int64_t context;      /* 0: items are sentences; L > 0: windows of at most L tokens */
-    bool in_order;        /* the corpus' own order, equal in every epoch: for validation */
+    int64_t context;  /* 0: items are sentences; L > 0: windows of at most L tokens */
+    bool in_order;    /* the corpus' own order, equal in every epoch: for validation */
     uint64_t seed;
     double bpe_dropout;          /* sentences only; in [0, 1). Lengths are filtered as without it,
                                     and a sentence that it makes too long is taken without it */

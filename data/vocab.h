@@ -82,6 +82,13 @@ const char *weft_vocab_token(const weft_vocab *vocab, int64_t id);
 /** The id of a token, WEFT_UNK where it has none. The names of specials and bytes are no tokens. */
 int32_t weft_vocab_id(const weft_vocab *vocab, const char *token);
 
+/** The text as the vocabulary reads it, in new memory (weft_free): normalised, in lower case where
+ *  it is, and, but for characters, with one space for a run of white space and none at the ends. What
+ *  has no unknown tokens is this after encoding and decoding. WEFT_ERR_INPUT if the text is not UTF-8;
+ *  *normal is then NULL. */
+weft_status weft_vocab_normalise(const weft_vocab *vocab, const char *text,
+                                 char **normal) WEFT_MUST_CHECK;
+
 /** text -> ids, without BOS and EOS, *n_ids of them in new memory that weft_free gives back.
  *  WEFT_ERR_STATE before build, WEFT_ERR_INPUT if the text is not UTF-8; *ids is then NULL. */
 weft_status weft_vocab_encode(const weft_vocab *vocab, const char *text, int32_t **ids,

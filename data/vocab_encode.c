@@ -160,6 +160,43 @@ weft_status weft_vocab_encode(const weft_vocab *vocab, const char *text, int32_t
     return status;
 }
 
+/* ---- text as it is read ---------------------------------------------------------------------- */
+
+/* The words of a walk that has begun, joined again. */
+static weft_status join_words(weft_token_walk *walk, char **out)
+{
+    size_t n = 0, room = 0;
+    bool glued = true;
+    for (;;) {
+        const weft_status status = weft_token_next(walk);
+        if (status != WEFT_OK) return status;
+        char *grown = weft_grow(*out, &room, n + walk->n_bytes + 2, 1); /* a space, and the end */
+        if (!grown) return WEFT_ERR_MEMORY;
+        *out = grown;
+        if (!walk->token) break;
+        weft_token_join(walk->kind, walk->token, walk->n_bytes, &glued, grown, &n);
+    }
+    (*out)[n] = '\0';
+    return WEFT_OK;
+}
+
+weft_status weft_vocab_normalise(const weft_vocab *vocab, const char *text, char **normal)
+{
+    /* Punctuation comes back where it stood, so words between spaces will do for it, too. */
+    const bool chars = vocab->spec.tokens == WEFT_TOKENS_CHARS;
+    weft_token_walk walk = { .kind = chars ? WEFT_TOKENS_CHARS : WEFT_TOKENS_SPACE,
+                             .lowercase = vocab->spec.lowercase };
+    *normal = NULL;
+    weft_status status = weft_vocab_check_text(text);
+    if (status == WEFT_OK) status = weft_token_start(&walk, text);
+    if (status == WEFT_OK) status = join_words(&walk, normal);
+    weft_token_end(&walk);
+    if (status == WEFT_OK) return WEFT_OK;
+    weft_free(*normal);
+    *normal = NULL;
+    return status;
+}
+
 /* ---- text to tokens -------------------------------------------------------------------------- */
 
 static weft_status check_words(const weft_vocab *vocab)

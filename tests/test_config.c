@@ -212,6 +212,25 @@ START_TEST(text_for_checkpoints_has_no_path)
 }
 END_TEST
 
+START_TEST(paths_become_absolute)
+{
+    weft_config c = defaults();
+    ck_assert_int_eq(weft_config_set(&c, "data.train=a/train"), WEFT_OK);
+    ck_assert_int_eq(weft_config_set(&c, "data.train2=/b/more.tsv"), WEFT_OK);
+    ck_assert_int_eq(weft_config_set(&c, "data.valid=-"), WEFT_OK);
+    ck_assert_int_eq(weft_config_set(&c, "data.src=en"), WEFT_OK);
+    memset(c.data.test, 'x', WEFT_CONFIG_TEXT - 1);
+    weft_config_place(&c, "/home");
+    ck_assert_str_eq(c.data.train, "/home/a/train");
+    ck_assert_str_eq(c.data.more[0], "/b/more.tsv");
+    ck_assert_str_eq(c.data.valid, "-"); /* the standard input */
+    ck_assert_str_eq(c.data.src, "en");
+    ck_assert_str_eq(c.data.codes, "");
+    ck_assert_int_eq(c.data.test[0], 'x'); /* no room */
+    ck_assert_uint_eq(strlen(c.data.test), WEFT_CONFIG_TEXT - 1);
+}
+END_TEST
+
 /* docs/configuration.md is what weft_config_reference() gives. */
 START_TEST(docs_are_up_to_date)
 {
@@ -454,6 +473,7 @@ int main(void)
     TCase *text = tcase_create("text");
     tcase_add_test(text, text_reads_back_to_equal_values);
     tcase_add_test(text, text_for_checkpoints_has_no_path);
+    tcase_add_test(text, paths_become_absolute);
     tcase_add_test(text, docs_are_up_to_date);
     tcase_add_test(text, no_memory_is_an_error);
     suite_add_tcase(suite, text);

@@ -257,6 +257,43 @@ START_TEST(long_sentences)
     spec.max_length = 1;
     ck_assert_int_eq(weft_batches_new(f.corpus, &spec, &batches), WEFT_ERR_INPUT);
     ck_assert_str_eq(weft_message(), "all 2 sentences are longer than max_length (1)");
+    spec = (weft_batches_spec){ .batch_tokens = 1, .max_length = 100 };
+    ck_assert_int_eq(weft_batches_new(f.corpus, &spec, &batches), WEFT_ERR_INPUT);
+    ck_assert_str_eq(weft_message(), "all 2 sentences are longer than batch_tokens (1)");
+    drop(&f);
+}
+END_TEST
+
+/* Beside max_length it is batch_tokens that leaves sentences out; in order these are batches of their
+ * own. */
+START_TEST(sentences_longer_than_a_batch)
+{
+    fixture f = make(N_SENTENCES, true, true);
+    weft_batches_spec spec = { .batch_tokens = 8, .max_length = 11 };
+    int64_t n_fitting = 0, n_kept = 0, n_seen = 0, n_alone = 0;
+    for (int64_t i = 0; i < N_SENTENCES; i++) {
+        n_fitting += length_of(i, 0) < 8 && length_of(i, 1) < 8;
+        n_kept += length_of(i, 0) < 11 && length_of(i, 1) < 11;
+    }
+    weft_batches *batches = iterate(&f, spec);
+    ck_assert_int_eq(weft_batches_get_limits(batches).too_long, N_SENTENCES - n_fitting);
+    weft_batches_free(batches);
+
+    spec.in_order = true;
+    batches = iterate(&f, spec);
+    ck_assert_int_eq(weft_batches_get_limits(batches).too_long, N_SENTENCES - n_kept);
+    for (int64_t i = 0; i < weft_batches_count(batches); i++) {
+        weft_batch batch;
+        ck_assert_int_eq(weft_batches_get(batches, i, &batch), WEFT_OK);
+        check_batch(&f, &batch);
+        const bool is_large = batch.source.N > 8 || batch.target.N > 8;
+        ck_assert(!is_large || batch.target.B == 1);
+        n_alone += is_large;
+        n_seen += batch.target.B;
+    }
+    ck_assert_int_eq(n_seen, n_kept);
+    ck_assert_int_eq(n_alone, n_kept - n_fitting);
+    weft_batches_free(batches);
     drop(&f);
 }
 END_TEST
@@ -308,7 +345,7 @@ START_TEST(misuse)
     weft_batches *batches;
     const weft_batches_spec wrong[] = { { .batch_tokens = 0 },
                                         { .batch_tokens = INT32_MAX },
-                                        { .batch_tokens = 50, .max_length = 51 },
+                                        { .batch_tokens = 50, .max_length = INT32_MAX },
                                         { .batch_tokens = 50, .max_length = -1 },
                                         { .batch_tokens = 50, .context = -1 },
                                         { .batch_tokens = 50, .context = 51 } };
@@ -555,6 +592,7 @@ int main(void)
     tcase_add_test(plan, in_order_is_the_order_of_the_corpus);
     tcase_add_test(plan, resuming_by_seek);
     tcase_add_test(plan, long_sentences);
+    tcase_add_test(plan, sentences_longer_than_a_batch);
     tcase_add_test(plan, uneven_sentences);
     tcase_add_test(plan, the_largest_batch);
     suite_add_tcase(suite, plan);

@@ -128,6 +128,42 @@ START_TEST(weights_of_running_text)
 }
 END_TEST
 
+/* Epochs for which nothing is drawn are passed over; where the first one is such, the weight is named. */
+START_TEST(small_weights)
+{
+    fixture f = make(3, true, true);
+    weft_corpus *few = weft_corpus_new();
+    ck_assert_int_eq(weft_corpus_set_weight(few, 0.1), WEFT_OK);
+    for (int64_t i = 0; i < 3; i++)
+        ck_assert_int_eq(weft_corpus_add(few, weft_corpus_text(f.corpus, WEFT_SOURCE, i),
+                                         weft_corpus_text(f.corpus, WEFT_TARGET, i)),
+                         WEFT_OK);
+    ck_assert_int_eq(weft_corpus_encode(few, f.vocab, f.vocab), WEFT_OK);
+    weft_batches *batches = NULL;
+    weft_batches_spec spec = { .batch_tokens = BATCH_TOKENS };
+    int n_refused = 0;
+    while (weft_batches_new(few, &spec, &batches) != WEFT_OK) {
+        ck_assert_str_eq(weft_message(), "nothing is drawn for the first epoch: weight (0.1) is "
+                                         "too small for a text of 3 items");
+        spec.seed++;
+        n_refused++;
+    }
+    ck_assert_int_gt(n_refused, 0);
+    int64_t epoch, index;
+    for (int i = 0; i < 20; i++) {
+        weft_batch batch;
+        weft_batches_next(batches, &batch);
+        check_batch(&f, &batch);
+        weft_batches_position(batches, &epoch, &index);
+        ck_assert_int_eq(weft_batches_seek(batches, epoch, index), WEFT_OK);
+    }
+    ck_assert_int_gt(epoch, 40); /* about one in four has a sentence */
+    weft_batches_free(batches);
+    weft_corpus_free(few);
+    drop(&f);
+}
+END_TEST
+
 START_TEST(wrong_weights)
 {
     weft_corpus *corpus = weft_corpus_new();
@@ -250,6 +286,7 @@ int main(void)
     tcase_add_test(weighted, weights_say_how_often);
     tcase_add_test(weighted, copies_have_row_keys_of_their_own);
     tcase_add_test(weighted, weights_of_running_text);
+    tcase_add_test(weighted, small_weights);
     tcase_add_test(weighted, wrong_weights);
     suite_add_tcase(suite, weighted);
     TCase *dropout = tcase_create("dropout");

@@ -38,7 +38,8 @@ static void check_cut(const weft_vocab *vocab, const char *text, const char *joi
     weft_free(tokens);
 }
 
-/* The tokens of `text`, joined by '|'; then the ids are decoded, and must give `back`. */
+/* The tokens of `text`, joined by '|'; then the ids are decoded, and must give `back`, as which the
+ * vocabulary reads it. */
 static void check_tokens(weft_vocab_spec spec, const char *text, const char *tokens,
                          const char *back)
 {
@@ -54,9 +55,12 @@ static void check_tokens(weft_vocab_spec spec, const char *text, const char *tok
     }
     ck_assert_str_eq(joined, tokens);
     check_cut(vocab, text, tokens);
-    char *decoded;
+    char *decoded, *normal;
     ck_assert_int_eq(weft_vocab_decode(vocab, ids, n, &decoded), WEFT_OK);
     ck_assert_str_eq(decoded, back);
+    ck_assert_int_eq(weft_vocab_normalise(vocab, text, &normal), WEFT_OK);
+    ck_assert_str_eq(normal, back);
+    weft_free(normal);
     weft_free(decoded);
     weft_free(ids);
     weft_vocab_free(vocab);
@@ -375,7 +379,7 @@ END_TEST
 static weft_status whole_life(void)
 {
     weft_vocab *vocab = NULL, *parsed = NULL;
-    char *text = NULL, *decoded = NULL;
+    char *text = NULL, *decoded = NULL, *normal = NULL;
     int32_t *ids = NULL;
     int64_t n;
     const weft_vocab_spec spec = { .tokens = WEFT_TOKENS_PUNCT, .lowercase = true };
@@ -387,9 +391,12 @@ static weft_status whole_life(void)
     if (status == WEFT_OK) status = weft_vocab_parse(text, "v", &parsed);
     if (status == WEFT_OK) status = weft_vocab_encode(parsed, sentence, &ids, &n);
     if (status == WEFT_OK) status = weft_vocab_decode(parsed, ids, n, &decoded);
+    if (status == WEFT_OK) status = weft_vocab_normalise(parsed, sentence, &normal);
+    ck_assert((status == WEFT_OK) == (normal != NULL));
     if (status == WEFT_OK) ck_assert_str_eq(decoded, "a \"well-known\" one isn't it \xC3\xA9.");
     weft_free(text);
     weft_free(decoded);
+    weft_free(normal);
     weft_free(ids);
     weft_vocab_free(vocab);
     weft_vocab_free(parsed);

@@ -174,6 +174,47 @@ START_TEST(several_corpora_with_weights)
 }
 END_TEST
 
+/* With src and tgt a .tsv is read as such all the same, in every part; a missing file's key is named. */
+START_TEST(corpora_of_both_forms)
+{
+    char more[2048], wrong[1024];
+    const char *en = temp_text("two.en", "e\nf\n");
+    temp_text("two.de", "g\nh\n");
+    const int n_prefix = (int)(strlen(en) - strlen(".en"));
+    snprintf(more, sizeof more,
+             "train2 = %.*s\ntrain3 = %s\nvalid = %s\ntest = %.*s\nsrc = en\ntgt = de\n", n_prefix,
+             en, temp_gz("third.tsv.gz", "i\tj\n"), temp_text("v.tsv", "k\tl\n"), n_prefix, en);
+    weft_config config = config_of(temp_text("pairs.tsv", pairs), more);
+    static const int64_t want[] = { 3 + 2 + 1, 1, 2 };
+    weft_corpus *corpus;
+    for (int part = 0; part < 3; part++) {
+        OK(weft_dataset_read(&config, (weft_part)part, &corpus));
+        ck_assert_int_eq(weft_corpus_size(corpus), want[part]);
+        weft_corpus_free(corpus);
+    }
+    OK(weft_dataset_read(&config, WEFT_PART_TRAIN, &corpus));
+    ck_assert_str_eq(weft_corpus_text(corpus, WEFT_TARGET, 3), "g");
+    ck_assert_str_eq(weft_corpus_text(corpus, WEFT_SOURCE, 5), "i");
+    weft_corpus_free(corpus);
+
+    strcpy(config.data.tgt, "nl");
+    ck_assert_int_eq(weft_dataset_read(&config, WEFT_PART_TRAIN, &corpus), WEFT_ERR_INPUT);
+    snprintf(wrong, sizeof wrong,
+             "%.*s.nl: No such file or directory (nor is there %.*s.nl.gz); --set data.train2=PATH "
+             "names "
+             "another",
+             n_prefix, en, n_prefix, en);
+    ck_assert_str_eq(weft_message(), wrong);
+    strcpy(config.data.valid, "/nowhere/v.tsv");
+    ck_assert_int_eq(weft_dataset_read(&config, WEFT_PART_VALID, &corpus), WEFT_ERR_INPUT);
+    ck_assert_str_eq(weft_message(), "/nowhere/v.tsv: No such file or directory; --set "
+                                     "data.valid=PATH names another");
+    snprintf(config.data.valid, sizeof config.data.valid, "%s", temp_text("w.tsv", "no tab\n"));
+    ck_assert_int_eq(weft_dataset_read(&config, WEFT_PART_VALID, &corpus), WEFT_ERR_INPUT);
+    ck_assert_ptr_null(strstr(weft_message(), "--set"));
+}
+END_TEST
+
 static size_t longest_source(const weft_corpus *corpus, size_t *shortest)
 {
     size_t longest = 0;
@@ -256,6 +297,7 @@ int main(void)
     TCase *corpora = tcase_create("corpora");
     tcase_add_checked_fixture(corpora, temp_setup, temp_teardown);
     tcase_add_test(corpora, several_corpora_with_weights);
+    tcase_add_test(corpora, corpora_of_both_forms);
     tcase_add_test(corpora, a_task_is_tested_beyond_the_lengths_of_training);
     suite_add_tcase(suite, corpora);
     TCase *memory = tcase_create("memory");

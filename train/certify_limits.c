@@ -108,7 +108,8 @@ static void note(const weft_config *config, int64_t longest, char text[NOTES])
                  (long long)config->model.rope_length);
 }
 
-/* Sentences are not cut when they are translated: one that is too long ends the run. */
+/* Sentences are not cut when they are translated: one that is too long is left out of validation, and ends
+ * the final test. */
 static weft_status ask_text(const weft_planner *p, weft_part part, weft_certificate *c)
 {
     static const char *const parts[] = { "training", "validation", "test" };
@@ -176,10 +177,9 @@ static weft_status ask_data(const weft_config *config, weft_certificate *c)
     if (running && longest > config->data.max_length) longest = config->data.max_length;
     note(config, longest, notes);
     weft_certify_say(c,
-                     "longest training sentence %lld tokens (data.max_length = %lld leaves out "
-                     "%lld sentences); a step takes %zu of %zu MiB%s",
-                     (long long)longest, (long long)config->data.max_length, (long long)dropped,
-                     plan.step >> 20, here >> 20, notes);
+                     "longest training sentence %lld tokens (%lld sentences are left out); a step "
+                     "takes %zu of %zu MiB%s",
+                     (long long)longest, (long long)dropped, plan.step >> 20, here >> 20, notes);
     weft_planner_free(p);
     return status;
 }

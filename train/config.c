@@ -28,10 +28,9 @@ typedef struct key {
 
 static const key keys[] = {
     { "data.train", PATH, AT(data, train), "", NULL, 0,
-      "training text: a .tsv[.gz] with source, tab, target, or with src and tgt the common "
-      "beginning "
-      "of two files" },
-    { "data.train2", PATH, AT(data, more[0]), "", NULL, 0, "more training text of the same form" },
+      "training text: a file of lines with source, tab, target; with src and tgt the common "
+      "beginning of two files, but for a .tsv or .tsv.gz" },
+    { "data.train2", PATH, AT(data, more[0]), "", NULL, 0, "more training text, of either form" },
     { "data.train3", PATH, AT(data, more[1]), "", NULL, 0, "and more" },
     { "data.train4", PATH, AT(data, more[2]), "", NULL, 0, "and more" },
     { "data.weight", REAL, AT(data, weight[0]), "1", "(0, 1000]", 0,
@@ -620,6 +619,18 @@ weft_status weft_config_set(weft_config *config, const char *assignment)
     const key *k = find_key(name);
     if (k == NULL) return unknown_key("--set: ", name);
     return set_value(config, k, assignment + n_bytes + 1, "--set: ");
+}
+
+void weft_config_place(weft_config *config, const char *folder)
+{
+    char path[WEFT_CONFIG_TEXT + 1]; /* a longer one, cut to this, is refused as well */
+    for (int i = 0; i < N_KEYS; i++) {
+        const char *field = (const char *)config + keys[i].offset;
+        if (keys[i].type != PATH || *field == '\0' || *field == '/' || strcmp(field, "-") == 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", folder, field);
+        (void)set_value(config, &keys[i], path, ""); /* or it stays */
+    }
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

@@ -199,6 +199,10 @@ weft_status weft_config_check(const weft_config *config) WEFT_MUST_CHECK;
 /** The section [model] alone, for what needs no data. */
 weft_status weft_config_check_model(const weft_config *config) WEFT_MUST_CHECK;
 
+/** Make relative paths absolute, from `folder` on, so that they are the same from any other one. A path for
+ *  which there is no room then (WEFT_CONFIG_TEXT) stays as it is. */
+void weft_config_place(weft_config *config, const char *folder);
+
 /** The resolved configuration as an INI text that weft_config_parse reads back to equal values, in
  *  the table's order; on the heap (weft_free), NULL without memory. Without paths it is what a
  *  checkpoint holds: equal runs give equal text wherever their files lie. */

@@ -2,6 +2,10 @@
 #include "train/dataset.h"
 #include "data/tasks.h"
 
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
 static weft_status read_task(const weft_config *config, weft_part part, weft_corpus *corpus)
 {
     const weft_task *task = weft_task_find(config->data.task);
@@ -33,23 +37,59 @@ static weft_status read_task(const weft_config *config, weft_part part, weft_cor
     return weft_task_corpus(&stream, first, n, corpus);
 }
 
-static weft_status read_files(const weft_config *config, const char *path, weft_corpus *corpus)
+static bool ends_in(const char *path, const char *ending)
 {
-    if (config->model.kind == WEFT_CONFIG_DECODER_ONLY) return weft_corpus_read_text(corpus, path);
-    if (config->data.src[0] != '\0')
-        return weft_corpus_read_parallel(corpus, path, config->data.src, config->data.tgt);
-    return weft_corpus_read_tsv(corpus, path);
+    const size_t n = strlen(path), n_ending = strlen(ending);
+    return n >= n_ending && strcmp(path + n - n_ending, ending) == 0;
+}
+
+/* The common beginning of two files, and not one file of pairs? */
+static bool is_parallel(const weft_config *config, const char *path)
+{
+    return config->data.src[0] != '\0' && !ends_in(path, ".tsv") && !ends_in(path, ".tsv.gz");
+}
+
+static bool is_missing(const weft_config *config, const char *path)
+{
+    const char *const suffixes[] = { config->data.src, config->data.tgt };
+    char name[2 * WEFT_CONFIG_TEXT + sizeof ".gz"];
+    if (!is_parallel(config, path)) return access(path, F_OK) != 0;
+    for (int side = 0; side < 2; side++) {
+        snprintf(name, sizeof name, "%s.%s.gz", path, suffixes[side]);
+        const bool zipped = access(name, F_OK) == 0;
+        name[strlen(name) - strlen(".gz")] = '\0';
+        if (!zipped && access(name, F_OK) != 0) return true;
+    }
+    return false;
+}
+
+static weft_status read_files(const weft_config *config, const char *key, const char *path,
+                              weft_corpus *corpus)
+{
+    weft_status status;
+    if (config->model.kind == WEFT_CONFIG_DECODER_ONLY) {
+        status = weft_corpus_read_text(corpus, path);
+    } else if (is_parallel(config, path)) {
+        status = weft_corpus_read_parallel(corpus, path, config->data.src, config->data.tgt);
+    } else {
+        status = weft_corpus_read_tsv(corpus, path);
+    }
+    /* A run may go on long after it began: its texts may lie elsewhere by then. */
+    if (status == WEFT_ERR_INPUT && is_missing(config, path))
+        return weft_error(status, "%s; --set data.%s=PATH names another", weft_message(), key);
+    return status;
 }
 
 /* All texts of training, each with its weight. */
 static weft_status read_train(const weft_config *config, weft_corpus *corpus)
 {
+    static const char *const keys[WEFT_CONFIG_CORPORA] = { "train", "train2", "train3", "train4" };
     weft_status status = WEFT_OK;
     for (int i = 0; i < WEFT_CONFIG_CORPORA && status == WEFT_OK; i++) {
         const char *path = i == 0 ? config->data.train : config->data.more[i - 1];
         if (path[0] == '\0') continue;
         status = weft_corpus_set_weight(corpus, config->data.weight[i]);
-        if (status == WEFT_OK) status = read_files(config, path, corpus);
+        if (status == WEFT_OK) status = read_files(config, keys[i], path, corpus);
     }
     return status;
 }
@@ -70,7 +110,7 @@ weft_status weft_dataset_read(const weft_config *config, weft_part part, weft_co
     } else if (part == WEFT_PART_TRAIN) {
         status = read_train(config, read);
     } else {
-        status = read_files(config, paths[part], read);
+        status = read_files(config, part == WEFT_PART_VALID ? "valid" : "test", paths[part], read);
     }
     if (status == WEFT_OK) {
         *corpus = read;

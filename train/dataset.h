@@ -7,10 +7,10 @@
 
 typedef enum weft_part { WEFT_PART_TRAIN, WEFT_PART_VALID, WEFT_PART_TEST } weft_part;
 
-/** Read one part, not encoded: files (pairs; for a decoder-only model running text), or examples of
- *  the task. A task's validation and test have data.valid_size examples each, held out from training
- *  and from each other. *corpus = NULL where the configuration names none. Errors name file and
- *  line. */
+/** Read one part, not encoded: files (pairs, in one .tsv or in two; for a decoder-only model running
+ *  text), or examples of the task. A task's validation and test have data.valid_size examples each,
+ *  held out from training and from each other. *corpus = NULL where the configuration names none.
+ *  Errors name file and line, and where a file is missing the key. */
 weft_status weft_dataset_read(const weft_config *config, weft_part part,
                               weft_corpus **corpus) WEFT_MUST_CHECK;
 

@@ -85,9 +85,8 @@ weft_status weft_logprob(const weft_translator models[], int n_models, const wef
     int64_t longest;
     weft_status status = check(models, n_models, corpus, &longest);
     if (status != WEFT_OK) return status;
-    const weft_batches_spec spec = { .batch_tokens = batch_tokens > longest || batch_tokens < 1
-                                                         ? batch_tokens
-                                                         : longest,
+    const weft_batches_spec spec = { .batch_tokens = batch_tokens,
+                                     .max_length = longest,
                                      .in_order = true };
     weft_batches *batches = NULL;
     status = weft_batches_new(corpus, &spec, &batches);

@@ -298,47 +298,76 @@ static weft_status update(loop *l)
 }
 
 /* What the filters of length kept out, where they did. */
-static void note_left_out(loop *l, const char *what, const weft_batches *batches)
+static void note_left_out(loop *l, bool validation)
 {
+    char what[WEFT_CONFIG_TEXT + 16] = "training";
+    const weft_batches *batches = validation ? l->t->valid_batches : l->t->batches;
+    if (!batches) return;
     const weft_batches_limits limits = weft_batches_get_limits(batches);
-    const weft_config *config = l->config;
+    const weft_length_limit longest = weft_trainer_longest(l->config, validation);
+    if (validation)
+        snprintf(what, sizeof what, "validation (%s)", weft_trainer_valid_name(l->config));
     if (limits.too_long > 0)
-        weft_progress_note(&l->progress,
-                           "%s: %lld items longer than data.max_length = %lld left out", what,
-                           (long long)limits.too_long, (long long)config->data.max_length);
+        weft_progress_note(&l->progress, "%s: %lld items longer than %s = %lld left out", what,
+                           (long long)limits.too_long, longest.key, (long long)longest.most);
     if (limits.uneven > 0)
         weft_progress_note(
             &l->progress,
             "%s: %lld items left out of which one side is more than data.max_ratio = "
             "%g times as long as the other",
-            what, (long long)limits.uneven, config->data.max_ratio);
+            what, (long long)limits.uneven, l->config->data.max_ratio);
     if (limits.dropped > 0)
         weft_progress_note(&l->progress, "%s: the first of these is item %lld", what,
                            (long long)limits.first_dropped + 1);
 }
 
+/* The source's own vocabulary; NULL where both languages share one. */
+static const weft_vocab *own_source(const weft_model *model)
+{
+    return model->source_vocab == model->target_vocab ? NULL : model->source_vocab;
+}
+
 /* "9963", or "9963 of 10000 merges". */
-static void describe_vocab(const weft_vocab *vocab, char *text, size_t n_bytes)
+static void describe_vocab(const weft_vocab *vocab, char text[64])
 {
     const weft_bpe *bpe = weft_vocab_get_spec(vocab).bpe;
-    const int n = snprintf(text, n_bytes, "%lld", (long long)weft_vocab_size(vocab));
-    if (bpe)
-        snprintf(text + n, n_bytes - (size_t)n, " of %lld merges", (long long)weft_bpe_size(bpe));
+    const int n = snprintf(text, 64, "%lld", (long long)weft_vocab_size(vocab));
+    if (bpe) snprintf(text + n, 64 - (size_t)n, " of %lld merges", (long long)weft_bpe_size(bpe));
+}
+
+enum { VOCABULARIES = 160 };
+static void describe_vocabs(const weft_model *model, char text[VOCABULARIES])
+{
+    char source[64], target[64];
+    describe_vocab(model->target_vocab, target);
+    if (!own_source(model)) {
+        snprintf(text, VOCABULARIES, "vocabulary %s", target);
+        return;
+    }
+    describe_vocab(model->source_vocab, source);
+    snprintf(text, VOCABULARIES, "vocabularies %s and %s", source, target);
+}
+
+/* Fewer merges were learnt than asked for. */
+static void note_merges(loop *l, const weft_vocab *vocab)
+{
+    const weft_bpe *bpe = weft_vocab_get_spec(vocab).bpe;
+    const int64_t wanted = l->config->data.codes[0] == '\0' ? l->config->data.merges : 0;
+    if (bpe && weft_bpe_size(bpe) < wanted)
+        weft_progress_note(&l->progress,
+                           "data.merges = %lld: the training text gives no more than %lld merges",
+                           (long long)wanted, (long long)weft_bpe_size(bpe));
 }
 
 /* What is possible, but seldom meant. */
 static void note_doubts(loop *l)
 {
-    const weft_config *config = &l->t->model->config;
-    const weft_bpe *bpe = weft_vocab_get_spec(l->t->model->target_vocab).bpe;
-    const bool learnt = bpe && config->data.codes[0] == '\0';
-    if (config->model.kind == WEFT_CONFIG_ENCODER_DECODER && weft_corpus_size(l->t->train) == 1)
+    const weft_model *model = l->t->model;
+    if (l->config->model.kind == WEFT_CONFIG_ENCODER_DECODER && weft_corpus_size(l->t->train) == 1)
         weft_progress_note(&l->progress, "the training text is one pair: is each sentence on a "
                                          "line of its own?");
-    if (learnt && config->data.merges > 0 && weft_bpe_size(bpe) < config->data.merges)
-        weft_progress_note(&l->progress,
-                           "data.merges = %lld: the training text gives no more than %lld merges",
-                           (long long)config->data.merges, (long long)weft_bpe_size(bpe));
+    if (own_source(model)) note_merges(l, model->source_vocab);
+    note_merges(l, model->target_vocab);
 }
 
 /* A key that fits the parameters may still make another function of them: it is named. */
@@ -347,6 +376,25 @@ static void note_changes(loop *l)
     weft_progress_note(&l->progress, "parameters and vocabulary are those of %s", l->t->from);
     for (const char *line = l->t->changes; *line; line += strcspn(line, "\n") + 1)
         weft_progress_note(&l->progress, "model.%.*s", (int)strcspn(line, "\n"), line);
+}
+
+/* What the run is about to do, and with what. */
+static void note_start(loop *l)
+{
+    const weft_trainer *t = l->t;
+    char vocabularies[VOCABULARIES];
+    describe_vocabs(t->model, vocabularies);
+    weft_progress_note(&l->progress,
+                       "%lld parameters, %s, %lld items for training (%lld left out), "
+                       "%lld batches an epoch; texts read in %.2f s",
+                       (long long)weft_params_size(t->model->params), vocabularies,
+                       (long long)weft_corpus_size(t->train),
+                       (long long)weft_batches_get_limits(t->batches).dropped,
+                       (long long)t->n_batches, t->read_s);
+    if (t->from) note_changes(l);
+    note_doubts(l);
+    note_left_out(l, false);
+    note_left_out(l, true);
 }
 
 static weft_status begin(loop *l)
@@ -361,24 +409,15 @@ static weft_status begin(loop *l)
         weft_progress_note(&l->progress, "the checkpoint was made with another kernel of matrix "
                                          "products: the last digits will differ");
     if (t->update > 0) return WEFT_OK;
-    char vocabulary[64];
-    describe_vocab(t->model->target_vocab, vocabulary, sizeof vocabulary);
-    weft_progress_note(&l->progress,
-                       "%lld parameters, vocabulary %s, %lld items for training (%lld left out), "
-                       "%lld batches an epoch; texts read in %.2f s",
-                       (long long)weft_params_size(t->model->params), vocabulary,
-                       (long long)weft_corpus_size(t->train), (long long)limits.dropped,
-                       (long long)t->n_batches, t->read_s);
-    if (t->from) note_changes(l);
-    note_doubts(l);
-    note_left_out(l, "training", t->batches);
-    if (t->valid) note_left_out(l, "validation", t->valid_batches);
+    note_start(l);
     status = checkpoint(l);
     if (status != WEFT_OK) return status;
     status = LOG(
         l, "start", weft_log_integer("update", 0),
         weft_log_integer("parameters", weft_params_size(t->model->params)),
         weft_log_integer("vocabulary", weft_vocab_size(t->model->target_vocab)),
+        weft_log_real("source_vocabulary",
+                      own_source(t->model) ? (double)weft_vocab_size(t->model->source_vocab) : NAN),
         weft_log_integer("train_items", weft_corpus_size(t->train)),
         weft_log_integer("left_out", limits.dropped), weft_log_integer("too_long", limits.too_long),
         weft_log_integer("uneven", limits.uneven), weft_log_integer("batches", t->n_batches),

@@ -60,7 +60,9 @@ typedef struct weft_validation {
  *  validation text. */
 weft_status weft_trainer_validate(weft_trainer *trainer, weft_validation *result) WEFT_MUST_CHECK;
 
-/** Called for each sentence translated, in the corpus' order. */
+/** Called for each sentence translated, in the corpus' order: with its source as it was given, which lives as
+ *  long as the corpus, and during the call with the reference as the model's vocabulary reads it
+ *  (weft_vocab_normalise), to which the hypothesis was compared. */
 typedef void weft_translation_visitor(const char *source, const char *reference,
                                       const char *hypothesis, void *user);
 /** Translate an encoded corpus with train.beam and compare; result->loss is left alone. `tape` was made

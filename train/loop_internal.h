@@ -43,11 +43,21 @@ unsigned weft_trainer_tape_flags(const weft_config *config);
 /** What the configuration says of the optimiser, and of the batches of an encoded corpus. */
 weft_optimiser_spec weft_trainer_optimiser(const weft_config *config);
 weft_status weft_trainer_batches(const weft_config *config, const weft_vocab *const vocabs[2],
-                                 const weft_corpus *corpus, bool in_order,
+                                 const weft_corpus *corpus, bool validation,
                                  weft_batches **batches) WEFT_MUST_CHECK;
 
-/** The first sentences of a validation text, encoded: all of a task, of files
- *  train.validate_sentences. */
+/* Most tokens of a sentence, its end included, and the key that says so. */
+typedef struct weft_length_limit {
+    int64_t most;
+    const char *key;
+} weft_length_limit;
+/** What training takes, or validation, which takes what `weft translate` does and the model's tables reach. */
+weft_length_limit weft_trainer_longest(const weft_config *config, bool validation);
+/** The file of validation, or the task. */
+const char *weft_trainer_valid_name(const weft_config *config);
+
+/** The first sentences of an encoded validation text, encoded: all of a task, of files
+ *  train.validate_sentences; without those that are too long for validation. */
 weft_status weft_trainer_sample(const weft_model *model, const weft_corpus *valid,
                                 weft_corpus **sample) WEFT_MUST_CHECK;
 

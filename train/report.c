@@ -114,9 +114,10 @@ static int by_score(const void *a, const void *b)
 static weft_status score(const weft_translation *t, double *score)
 {
     const weft_metric_spec spec = { .kind = WEFT_METRIC_CHRF, .n_refs = 1 };
+    const char *const reference = t->reference;
     weft_metric *metric = NULL;
     weft_status status = weft_metric_new(&spec, &metric);
-    if (status == WEFT_OK) status = weft_metric_add(metric, t->hypothesis, &t->reference);
+    if (status == WEFT_OK) status = weft_metric_add(metric, t->hypothesis, &reference);
     if (status == WEFT_OK) *score = weft_metric_score(metric);
     weft_metric_free(metric);
     return status;
@@ -293,6 +294,8 @@ static weft_status translate(report *r, const char *dir)
     }
     if (!all) return WEFT_OK; /* the run has no validation text */
     weft_status status = weft_model_load(dir, &r->model);
+    if (status == WEFT_OK)
+        status = weft_corpus_encode(all, r->model->source_vocab, r->model->target_vocab);
     if (status == WEFT_OK) status = weft_trainer_sample(r->model, all, &r->corpus);
     if (status == WEFT_OK && (r->tape = weft_tape_new(WEFT_NO_GRAD)) == NULL)
         status = WEFT_ERR_MEMORY;

@@ -13,17 +13,22 @@ void weft_translations_add(const char *source, const char *reference, const char
     if (t->status != WEFT_OK) return;
     weft_translation *const at = weft_grow(t->at, &t->room, (size_t)t->n + 1, sizeof *at);
     if (at) t->at = at;
-    char *const copy = at ? weft_strdup(hypothesis) : NULL;
-    if (!copy) {
+    char *const wanted = at ? weft_strdup(reference) : NULL;
+    char *const said = wanted ? weft_strdup(hypothesis) : NULL;
+    if (!said) {
+        weft_free(wanted);
         t->status = WEFT_ERR_MEMORY;
         return;
     }
-    t->at[t->n++] = (weft_translation){ source, reference, copy };
+    t->at[t->n++] = (weft_translation){ source, wanted, said };
 }
 
 void weft_translations_free(weft_translations *t)
 {
-    for (int64_t i = 0; i < t->n; i++) weft_free(t->at[i].hypothesis);
+    for (int64_t i = 0; i < t->n; i++) {
+        weft_free(t->at[i].reference);
+        weft_free(t->at[i].hypothesis);
+    }
     weft_free(t->at);
     *t = (weft_translations){ 0 };
 }

@@ -4,10 +4,10 @@
 
 #include "train/loop_internal.h"
 
-/* Translations with their texts; source and reference belong to the corpus. { 0 } is empty. */
+/* Translations with their texts; the source belongs to the corpus. { 0 } is empty. */
 typedef struct weft_translation {
-    const char *source, *reference;
-    char *hypothesis;
+    const char *source;
+    char *reference, *hypothesis;
 } weft_translation;
 typedef struct weft_translations {
     int64_t n;

@@ -36,19 +36,45 @@ static weft_schedule schedule_of(const weft_config *config)
                             .n_updates = config->train.max_updates };
 }
 
-weft_status weft_trainer_batches(const weft_config *config, const weft_vocab *const vocabs[2],
-                                 const weft_corpus *corpus, bool in_order, weft_batches **batches)
+const char *weft_trainer_valid_name(const weft_config *config)
 {
-    const int64_t most = config->train.batch_tokens;
-    const int64_t length = config->data.max_length < most ? config->data.max_length : most;
+    return config->data.valid[0] != '\0' ? config->data.valid : config->data.task;
+}
+
+weft_length_limit weft_trainer_longest(const weft_config *config, bool validation)
+{
+    const bool learned = config->model.position == WEFT_CONFIG_LEARNED,
+               projects = config->model.attention == WEFT_CONFIG_LINFORMER;
+    const weft_length_limit limits[] = {
+        { validation ? 10 * config->data.max_length : config->data.max_length,
+          validation ? "ten times data.max_length" : "data.max_length" },
+        { validation ? INT64_MAX : config->train.batch_tokens, "train.batch_tokens" },
+        { learned ? config->model.max_positions : INT64_MAX, "model.max_positions" },
+        { projects ? config->model.linformer_length : INT64_MAX, "model.linformer_length" },
+    };
+    weft_length_limit least = limits[0];
+    for (size_t i = 1; i < sizeof limits / sizeof *limits; i++)
+        if (limits[i].most < least.most) least = limits[i];
+    return least;
+}
+
+weft_status weft_trainer_batches(const weft_config *config, const weft_vocab *const vocabs[2],
+                                 const weft_corpus *corpus, bool validation, weft_batches **batches)
+{
+    const int64_t most = config->train.batch_tokens, length = config->data.max_length;
     const bool running = config->model.kind == WEFT_CONFIG_DECODER_ONLY;
     const weft_batches_spec spec = { .batch_tokens = most,
-                                     .max_length = running ? 0 : length,
-                                     .context = running ? length : 0,
-                                     .in_order = in_order,
+                                     .max_length = running ? 0
+                                                   : validation
+                                                       ? weft_trainer_longest(config, true).most
+                                                       : length,
+                                     .context = !running        ? 0
+                                                : length < most ? length
+                                                                : most,
+                                     .in_order = validation,
                                      .seed = (uint64_t)config->train.seed,
-                                     .max_ratio = in_order ? 0 : config->data.max_ratio,
-                                     .bpe_dropout = in_order ? 0 : config->data.bpe_dropout,
+                                     .max_ratio = validation ? 0 : config->data.max_ratio,
+                                     .bpe_dropout = validation ? 0 : config->data.bpe_dropout,
                                      .vocabs = { vocabs[0], vocabs[1] } };
     return weft_batches_new(corpus, &spec, batches);
 }
@@ -56,14 +82,19 @@ weft_status weft_trainer_batches(const weft_config *config, const weft_vocab *co
 weft_status weft_trainer_sample(const weft_model *model, const weft_corpus *valid,
                                 weft_corpus **sample)
 {
-    int64_t n = weft_corpus_size(valid);
-    const int64_t most = model->config.train.validate_sentences;
-    if (model->config.data.task[0] == '\0' && most > 0 && n > most) n = most;
+    const int64_t n = weft_corpus_size(valid), limit = model->config.train.validate_sentences;
+    const int64_t wanted = model->config.data.task[0] == '\0' && limit > 0 ? limit : n;
+    const int64_t longest = weft_trainer_longest(&model->config, true).most;
     *sample = weft_corpus_new();
     weft_status status = *sample ? WEFT_OK : WEFT_ERR_MEMORY;
-    for (int64_t i = 0; i < n && status == WEFT_OK; i++)
+    for (int64_t i = 0; i < n && status == WEFT_OK && weft_corpus_size(*sample) < wanted; i++) {
+        int64_t n_source, n_target;
+        weft_corpus_ids(valid, WEFT_SOURCE, i, &n_source);
+        weft_corpus_ids(valid, WEFT_TARGET, i, &n_target);
+        if (n_source >= longest || n_target >= longest) continue;
         status = weft_corpus_add(*sample, weft_corpus_text(valid, WEFT_SOURCE, i),
                                  weft_corpus_text(valid, WEFT_TARGET, i));
+    }
     if (status != WEFT_OK) return status;
     return weft_corpus_encode(*sample, model->source_vocab, model->target_vocab);
 }
@@ -73,24 +104,31 @@ unsigned weft_trainer_tape_flags(const weft_config *config)
     return config->train.precision == WEFT_CONFIG_BF16 ? WEFT_BF16 : 0;
 }
 
+/* All of validation: its text, ids, batches, and what is translated. */
+static weft_status read_validation(weft_trainer *t, const weft_vocab *const vocabs[2])
+{
+    const weft_config *config = &t->model->config;
+    weft_status status = weft_dataset_read(config, WEFT_PART_VALID, &t->valid);
+    if (status != WEFT_OK || !t->valid) return status;
+    status = weft_corpus_encode(t->valid, vocabs[0], vocabs[1]);
+    if (status == WEFT_OK)
+        status = weft_trainer_batches(config, vocabs, t->valid, true, &t->valid_batches);
+    if (status != WEFT_OK)
+        return weft_error_prefix(status, "validation (%s): ", weft_trainer_valid_name(config));
+    return config->model.kind == WEFT_CONFIG_ENCODER_DECODER
+               ? weft_trainer_sample(t->model, t->valid, &t->sample)
+               : WEFT_OK;
+}
+
 /* The ids of training, and all of validation. */
 static weft_status encode(weft_trainer *t)
 {
     const weft_config *config = &t->model->config;
     const weft_vocab *const vocabs[2] = { t->model->source_vocab, t->model->target_vocab };
-    weft_status status =
-        weft_corpus_encode(t->train, t->model->source_vocab, t->model->target_vocab);
+    weft_status status = weft_corpus_encode(t->train, vocabs[0], vocabs[1]);
     if (status == WEFT_OK)
         status = weft_trainer_batches(config, vocabs, t->train, false, &t->batches);
-    if (status == WEFT_OK) status = weft_dataset_read(config, WEFT_PART_VALID, &t->valid);
-    if (status == WEFT_OK && t->valid) {
-        status = weft_corpus_encode(t->valid, t->model->source_vocab, t->model->target_vocab);
-        if (status == WEFT_OK)
-            status = weft_trainer_batches(config, vocabs, t->valid, true, &t->valid_batches);
-        if (status == WEFT_OK && config->model.kind == WEFT_CONFIG_ENCODER_DECODER)
-            status = weft_trainer_sample(t->model, t->valid, &t->sample);
-    }
-    return status;
+    return status == WEFT_OK ? read_validation(t, vocabs) : status;
 }
 
 /* Everything but the model and the texts. */

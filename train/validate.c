@@ -31,34 +31,39 @@ typedef struct scores {
     weft_metric *exact, *bleu, *chrf;
 } scores;
 
+static weft_status add(scores *s, const char *hypothesis, const char *reference)
+{
+    weft_status status = weft_metric_add(s->exact, hypothesis, &reference);
+    if (status == WEFT_OK) status = weft_metric_add(s->bleu, hypothesis, &reference);
+    if (status == WEFT_OK) status = weft_metric_add(s->chrf, hypothesis, &reference);
+    return status;
+}
+
+/* References are compared as the vocabulary reads them: a model can say nothing else. */
 static weft_status compare(const weft_model *model, const weft_corpus *corpus,
                            const weft_hypotheses *hypotheses, weft_translation_visitor *visit,
                            void *user, scores *s)
 {
+    const weft_vocab *const vocab = model->target_vocab;
     weft_status status = WEFT_OK;
     for (int64_t i = 0; i < hypotheses->B && status == WEFT_OK; i++) {
         const int64_t begin = hypotheses->offsets[i], end = hypotheses->offsets[i + 1];
-        const char *reference = weft_corpus_text(corpus, WEFT_TARGET, i);
-        char *text = NULL;
-        status =
-            weft_vocab_decode(model->target_vocab, hypotheses->ids + begin, end - begin, &text);
-        if (status == WEFT_OK) status = weft_metric_add(s->exact, text, &reference);
-        if (status == WEFT_OK) status = weft_metric_add(s->bleu, text, &reference);
-        if (status == WEFT_OK) status = weft_metric_add(s->chrf, text, &reference);
+        char *reference = NULL, *text = NULL;
+        status = weft_vocab_normalise(vocab, weft_corpus_text(corpus, WEFT_TARGET, i), &reference);
+        if (status == WEFT_OK)
+            status = weft_vocab_decode(vocab, hypotheses->ids + begin, end - begin, &text);
+        if (status == WEFT_OK) status = add(s, text, reference);
         if (status == WEFT_OK && visit)
             visit(weft_corpus_text(corpus, WEFT_SOURCE, i), reference, text, user);
+        weft_free(reference);
         weft_free(text);
     }
     return status;
 }
 
-static weft_status new_metric(const weft_config *config, weft_metric_kind kind,
-                              weft_metric **metric)
+static weft_status new_metric(weft_metric_kind kind, weft_metric **metric)
 {
-    const weft_metric_spec spec = { .kind = kind,
-                                    .n_refs = 1,
-                                    .lowercase = config->data.lowercase };
-    return weft_metric_new(&spec, metric);
+    return weft_metric_new(&(weft_metric_spec){ .kind = kind, .n_refs = 1 }, metric);
 }
 
 weft_status weft_evaluate(const weft_model *model, weft_tape *tape, const weft_corpus *corpus,
@@ -74,9 +79,9 @@ weft_status weft_evaluate(const weft_model *model, weft_tape *tape, const weft_c
                                     .max_length = config->train.max_decode_length };
     weft_status status =
         weft_decode_corpus(&translator, 1, corpus, config->train.batch_tokens, &spec, &hypotheses);
-    if (status == WEFT_OK) status = new_metric(config, WEFT_METRIC_EXACT, &s.exact);
-    if (status == WEFT_OK) status = new_metric(config, WEFT_METRIC_BLEU, &s.bleu);
-    if (status == WEFT_OK) status = new_metric(config, WEFT_METRIC_CHRF, &s.chrf);
+    if (status == WEFT_OK) status = new_metric(WEFT_METRIC_EXACT, &s.exact);
+    if (status == WEFT_OK) status = new_metric(WEFT_METRIC_BLEU, &s.bleu);
+    if (status == WEFT_OK) status = new_metric(WEFT_METRIC_CHRF, &s.chrf);
     if (status == WEFT_OK) status = compare(model, corpus, &hypotheses, visit, user, &s);
     if (status == WEFT_OK) {
         result->sentences = weft_metric_segments(s.exact);

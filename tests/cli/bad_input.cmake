@@ -95,7 +95,24 @@ taken("data.merges = 20000: the training text gives no more than [0-9]+ merges" 
 string(REPEAT "x " 5000000 long)
 file(WRITE ${WORK}/long.tsv "a b\tc d\n${long}\ty z\nb a\td c\n")
 taken("training: 1 items longer than data.max_length = 256 left out.*the first of these is item 2"
-      --config empty.ini --set data.train=long.tsv --set data.max_vocab=6)
+      --config empty.ini --set data.train=long.tsv --set data.max_vocab=6 --set train.batch_tokens=300)
+# nor is it one to validate on
+taken("validation .long.tsv.: 1 items longer than ten times data.max_length = 2560 left out.*validation .long.tsv.: the first of these is item 2"
+      ${data} --set data.valid=long.tsv)
+# the key that leaves a sentence out is named
+bytes(pieces.tsv "ab\\tabc\\nab\\tabc\\n")
+bytes(mixed.tsv "a b\\tc d\\na b c d e f\\td\\n")
+taken("training: 1 items longer than train.batch_tokens = 5 left out" --config empty.ini
+      --set data.train=mixed.tsv --set train.batch_tokens=5)
+refused("all 2 sentences are longer than batch_tokens .2." ${data} --set train.batch_tokens=2)
+refused("nothing is drawn for the first epoch: weight .0.0001. is too small for a text of 2 items" ${data}
+        --set data.weight=0.0001)
+# both vocabularies are told of
+taken("parameters, vocabularies 5 and 5, 2 items" ${data} --set data.joint_vocab=false --set model.tie=target)
+taken("parameters, vocabularies [0-9]+ of 1 merges and [0-9]+ of 2 merges, 2 items.*data.merges = 9: the training text gives no more than 1 merges"
+      --config empty.ini --set data.train=pieces.tsv --set data.joint_vocab=false --set model.tie=target
+      --set data.vocab=bpe --set data.merges=9)
+taken("vocabulary" --config empty.ini --set data.train=long.tsv --set data.max_vocab=6)
 file(WRITE ${WORK}/long.txt "a\n${long}\n")
 expect(CODE 2 STDIN ${WORK}/long.txt ARGS translate --model taken
        ERR "weft translate: line 2 has 5000000 tokens, and the limit is 2560: is it one sentence? --max-source N allows more\n")

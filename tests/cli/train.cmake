@@ -41,6 +41,25 @@ if(NOT code EQUAL 0 OR NOT whole MATCHES "\nema = 0.5\n" OR NOT whole MATCHES "\
   message(SEND_ERROR "weft train --dump-config: exit code ${code}:\n${whole}")
 endif()
 expect(CODE 0 OUT "${whole}" ARGS train --config whole.ini --dump-config)
+# by itself the defaults; of a model what it was made with
+execute_process(COMMAND ${WEFT} train --dump-config OUTPUT_FILE ${WORK}/defaults.ini RESULT_VARIABLE code)
+file(READ ${WORK}/defaults.ini defaults)
+if(NOT code EQUAL 0 OR NOT defaults MATCHES "^.data.\ntrain = \n.*\nd_model = 512\n.*\nclip = 0\n$")
+  message(SEND_ERROR "weft train --dump-config: exit code ${code}:\n${defaults}")
+endif()
+expect(CODE 0 OUT "${defaults}" ARGS train --config defaults.ini --dump-config)
+expect(CODE 0 OUT_HAS "\ntask = copy\n.*\nd_model = 16\n.*\nlr = 0.5\n" ARGS train --init new/a --dump-config --set optim.lr=0.5)
+expect(CODE 0 OUT_HAS "^.data.\ntrain = \n.*\ntask = \n.*\nd_model = 16\n" ARGS train --init new/a --dump-config --set data.task=)
+
+# ---- references are compared as the vocabulary reads them: NFC, single spaces, in lower case
+string(ASCII 204 136 diaeresis) # U+0308
+file(WRITE ${WORK}/umlauts.tsv "the door\tDie  Tu${diaeresis}r\na dog\tein Hund \n")
+set(words train --config tiny.ini --threads 1 --set data.task= --set data.train=umlauts.tsv
+  --set data.valid=umlauts.tsv --set data.test=umlauts.tsv --set data.lowercase=true)
+expect(CODE 0 ARGS ${words} --set optim.lr=0.01 --set optim.schedule=constant --set train.max_updates=400
+       --set train.validate_every=20 --set train.target_exact=100 --set train.label_smoothing=0 --out umlauts
+       OUT_HAS "reference   die tür\n= hypothesis  die tür\n.*BLEU: [0-9.]+\nheld-out exact match: 100.00 % .2 of 2.\n"
+       ERR_HAS "exact match 100.0 %")
 
 # ---- beyond the lengths of training: exact matches by length
 expect(CODE 0 OUT_HAS "\nsources of 10 to 11 symbols: [0-9.]+ % .*\nsources of 18 to 19 symbols: .*\nheld-out exact match: [0-9.]+ % \\([0-9]+ of [0-9]+\\)"
@@ -153,6 +172,28 @@ wait $pid
   same(whole/best.h5 ${dir}/best.h5)
 endforeach()
 
+# From another working directory: the folder is all that is needed. A text that is gone is named, and the
+# key that names another.
+file(MAKE_DIRECTORY ${WORK}/elsewhere)
+set(words train --config tiny.ini --threads 1 --set data.task= --set data.train=words --set data.src=en --set data.tgt=de
+  --set data.valid=umlauts.tsv --set data.test=umlauts.tsv --set train.max_updates=2 --set optim.schedule=constant)
+file(WRITE ${WORK}/words.en "a b\nb a\n")
+file(WRITE ${WORK}/words.de "c d\nd c\n")
+expect(CODE 0 ARGS ${words} --out once OUT_HAS "match" ERR_HAS "2/2")
+expect(CODE 0 ARGS ${words} --out begun --set train.max_updates=1 OUT_HAS "match" ERR_HAS "1/1")
+execute_process(COMMAND ${WEFT} train --resume ../begun --set train.max_updates=2 --threads 1 OUTPUT_QUIET
+  WORKING_DIRECTORY ${WORK}/elsewhere RESULT_VARIABLE code ERROR_VARIABLE err)
+if(NOT code EQUAL 0)
+  message(SEND_ERROR "weft train --resume from another working directory: ${code}\n${err}")
+endif()
+same(once/checkpoint.h5 begun/checkpoint.h5)
+file(RENAME ${WORK}/words.de ${WORK}/elsewhere/words.de)
+expect(CODE 2 ARGS train --resume begun
+       ERR_HAS "^weft train: /.*/words.de: No such file or directory .nor is there /.*/words.de.gz.; --set data.train=PATH names another\n$")
+file(RENAME ${WORK}/words.en ${WORK}/elsewhere/words.en)
+expect(CODE 0 ARGS train --resume begun --set data.train=elsewhere/words --set train.max_updates=3 --threads 1
+       OUT_HAS "match" ERR_HAS "3/3")
+
 # Going on with a run that has ended, and with more updates than it had.
 expect(CODE 0 ARGS train --resume b --threads 1 OUT_HAS "held-out exact match" ERR_HAS "12/12")
 same(new/a/checkpoint.h5 b/checkpoint.h5)
@@ -172,7 +213,7 @@ function(refused)
     file(REMOVE_RECURSE ${WORK}/refused)
   endif()
 endfunction()
-set(one "weft train: one of --config FILE, --task NAME and --resume DIR is needed\n")
+set(one "weft train: one of --config FILE, --task NAME, --resume DIR and --init DIR is needed\n")
 expect(CODE 2 ERR "${one}" ARGS train)
 refused(ERR "${one}" ARGS train --config tiny.ini --task copy)
 # An unset shell variable must not become the root of the file system (where a configuration that does
