@@ -9,7 +9,8 @@
 enum { WEFT_UNK = 0, WEFT_BOS = 1, WEFT_EOS = 2, WEFT_N_SPECIALS = 3 }; /* <unk> <s> </s> */
 
 /* How text is cut into tokens. First it is normalised (Unicode's NFC): what looks alike is alike,
- * and comes back so. White space is the six ASCII characters of isspace().
+ * and comes back so. Where more than 30 combining marks stand in a row, U+034F, which nobody sees,
+ * parts them. White space is the six ASCII characters of isspace().
  *
  * WEFT_TOKENS_SPACE: words between white space; detokenised with one space between words.
  *
@@ -47,9 +48,9 @@ enum { WEFT_FIRST_BYTE = WEFT_N_SPECIALS, WEFT_N_BYTES = 256 };
 
 typedef struct weft_vocab_spec {
     weft_tokens_kind tokens;
-    bool lowercase;      /* Unicode's simple lower case, code point by code point */
-    int64_t min_count;   /* rarer tokens get no id; 0 and 1 keep all */
-    int64_t max_size;    /* at most so many ids, specials and bytes included; 0: no limit */
+    bool lowercase;    /* Unicode's simple lower case, code point by code point, normalised again */
+    int64_t min_count; /* rarer tokens get no id; 0 and 1 keep all */
+    int64_t max_size;  /* at most so many ids, specials and bytes included; 0: no limit */
     const weft_bpe *bpe; /* codes, which are copied; NULL for whole words or characters */
     bool bpe_symbols;    /* every symbol of the codes gets an id, however rare: what BPE-dropout
                             meets in training */

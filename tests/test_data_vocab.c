@@ -184,6 +184,48 @@ START_TEST(normalised)
     spec.tokens = WEFT_TOKENS_PUNCT;
     spec.lowercase = true;
     check_tokens(spec, "A\xCC\x88!", "\xC3\xA4|" J "!", "\xC3\xA4!");
+    /* There is no capital of U+1E96: it composes once the letter is small. */
+    check_tokens(spec, "H\xCC\xB1 h\xCC\xB1", "\xE1\xBA\x96|\xE1\xBA\x96",
+                 "\xE1\xBA\x96 \xE1\xBA\x96");
+}
+END_TEST
+
+/* The only token of "q" and so many marks, every other one of a lower class: they change places. */
+static char *marked_word(int n_marks)
+{
+    const weft_vocab_spec spec = { .tokens = WEFT_TOKENS_SPACE };
+    weft_vocab *vocab = vocab_of(spec, 0, NULL);
+    char *const text = weft_alloc((size_t)n_marks + 1, 2);
+    ck_assert_ptr_nonnull(text);
+    text[0] = 'q';
+    for (int i = 0; i < n_marks; i++)
+        memcpy(text + 1 + 2 * (ptrdiff_t)i, i % 2 == 0 ? "\xCC\x81" : "\xCC\xA3", 2);
+    const char **tokens;
+    int64_t n;
+    ck_assert_int_eq(weft_vocab_cut(vocab, text, &tokens, &n), WEFT_OK);
+    ck_assert_int_eq(n, 1);
+    char *const word = weft_strdup(tokens[0]);
+    weft_free(tokens);
+    weft_free(text);
+    weft_vocab_free(vocab);
+    return word;
+}
+
+/* Thirty marks in a row are sorted; more are parted by U+034F, and no number of them takes for ever. */
+START_TEST(marks_without_end)
+{
+    enum { MOST = 30, MANY = 1000000 };
+    char *word = marked_word(MOST), *longer = marked_word(MOST + 1), *longest = marked_word(MANY);
+    for (int i = 0; i < MOST; i++)
+        ck_assert_mem_eq(word + 1 + 2 * (ptrdiff_t)i, i < MOST / 2 ? "\xCC\xA3" : "\xCC\x81", 2);
+    ck_assert_uint_eq(strlen(word), 1 + 2 * MOST);
+    ck_assert_mem_eq(longer, word, 1 + 2 * MOST);
+    ck_assert_str_eq(longer + 1 + 2 * MOST, "\xCD\x8F\xCC\x81");
+    ck_assert_mem_eq(longest, word, 1 + 2 * MOST);
+    ck_assert_uint_eq(strlen(longest), 1 + 2 * (MANY + (MANY - 1) / MOST));
+    weft_free(word);
+    weft_free(longer);
+    weft_free(longest);
 }
 END_TEST
 
@@ -421,6 +463,7 @@ int main(void)
     tcase_add_test(tokens, characters);
     tcase_add_test(tokens, lower_case);
     tcase_add_test(tokens, normalised);
+    tcase_add_test(tokens, marks_without_end);
     suite_add_tcase(suite, tokens);
     TCase *ids = tcase_create("ids");
     tcase_add_test(ids, ids_by_count_then_bytes);
