@@ -65,6 +65,16 @@ static void put(char *out, size_t *n_out, const char *bytes, size_t n)
     *n_out += n;
 }
 
+/* Does a text that ends here touch what will go on from it: an opening bracket, or a quotation mark
+ * that no character touches? */
+static bool opens(int32_t code, bool glued)
+{
+    const utf8proc_category_t category = utf8proc_category(code);
+    if (category == UTF8PROC_CATEGORY_PS) return true;
+    return !glued && (code == '"' || code == '\'' || category == UTF8PROC_CATEGORY_PI ||
+                      category == UTF8PROC_CATEGORY_PF);
+}
+
 /* One character that is no word, or an apostrophe with the rest of its word, with its marks. */
 static weft_status punct_token(weft_token_walk *walk, int32_t code, size_t n_bytes)
 {
@@ -73,7 +83,8 @@ static weft_status punct_token(weft_token_walk *walk, int32_t code, size_t n_byt
     const bool after_letter = glued && is_word(walk->before);
     size_t n_next;
     step(walk, code, n_bytes);
-    const bool before_word = is_word(code_at(walk->at, &n_next));
+    const int32_t next = code_at(walk->at, &n_next);
+    const bool before_word = is_word(next);
     const bool apostrophe = (code == '\'' || code == APOSTROPHE) && after_letter && before_word;
     if (apostrophe) skip_word(walk);
     const size_t length = (size_t)(walk->at - start);
@@ -90,7 +101,8 @@ static weft_status punct_token(weft_token_walk *walk, int32_t code, size_t n_byt
     } else {
         put(marked, &n, start, length);
     }
-    if (before_word && !apostrophe) put(marked, &n, joiner, MARK_BYTES);
+    const bool touches = before_word ? !apostrophe : next == 0 && opens(code, glued);
+    if (touches) put(marked, &n, joiner, MARK_BYTES);
     walk->token = marked;
     walk->n_bytes = n;
     return WEFT_OK;

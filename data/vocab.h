@@ -22,7 +22,9 @@ enum { WEFT_UNK = 0, WEFT_BOS = 1, WEFT_EOS = 2, WEFT_N_SPECIALS = 3 }; /* <unk>
  * in Moses' rules for English; '.' and ',' between ASCII digits belong to the number. Where two
  * tokens touch exactly one of them is marked: the right one if it is punctuation, else the left
  * one; words carry no mark, so that "net" is the same token everywhere. U+FFED in the text itself
- * is written U+FFEE 1, and U+FFEE is written U+FFEE 0. Detokenising gives the text back exactly,
+ * is written U+FFEE 1, and U+FFEE is written U+FFEE 0. A text may be the beginning of one: an opening
+ * bracket at its end, or a quotation mark there that no character touches, is marked as before a
+ * word. Detokenising gives the text back exactly,
  * but for runs of white space, which become one space, and those at the ends, which are dropped.
  * A joiner within a token, which no text gives but a model may, is dropped.
  *

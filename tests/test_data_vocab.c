@@ -111,6 +111,44 @@ START_TEST(punctuation_split_off)
 }
 END_TEST
 
+/* What a text begins with, and how it goes on, are joined as the whole is. */
+START_TEST(punctuation_before_what_is_to_come)
+{
+    static const char *const cases[][3] = {
+        { "He said (", "net", "He said (net" },
+        { "said(", "net", "said(net" },
+        { "He \"", "net", "He \"net" },
+        { "\xC2\xAB", "net", "\xC2\xABnet" },
+        { "He\"", "net", "He\" net" },
+        { "He ( ", "net", "He ( net" },
+        { "He,", "net", "He, net" },
+        { "He -", "net", "He - net" },
+        { "He", "net", "He net" },
+    };
+    const char *const texts[] = { "He, said (net) \"net\"(net \xC2\xABnet - net",
+                                  "( \" He\" said( net" };
+    weft_vocab *vocab = vocab_of((weft_vocab_spec){ .tokens = WEFT_TOKENS_PUNCT }, 2, texts);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int32_t *ids, *rest;
+        int64_t n, n_rest;
+        char *text;
+        ck_assert_int_eq(weft_vocab_encode(vocab, cases[i][0], &ids, &n), WEFT_OK);
+        ck_assert_int_eq(weft_vocab_encode(vocab, cases[i][1], &rest, &n_rest), WEFT_OK);
+        ck_assert_int_eq(n_rest, 1);
+        int32_t both[8];
+        ck_assert_int_lt(n, 8);
+        memcpy(both, ids, (size_t)n * sizeof *ids);
+        both[n] = *rest;
+        ck_assert_int_eq(weft_vocab_decode(vocab, both, n + 1, &text), WEFT_OK);
+        ck_assert_str_eq(text, cases[i][2]);
+        weft_free(text);
+        weft_free(ids);
+        weft_free(rest);
+    }
+    weft_vocab_free(vocab);
+}
+END_TEST
+
 /* Any mixture of these characters comes back, whatever their order. */
 START_TEST(punctuation_is_reversible)
 {
@@ -459,6 +497,7 @@ int main(void)
     TCase *tokens = tcase_create("tokens");
     tcase_add_test(tokens, words_between_spaces);
     tcase_add_test(tokens, punctuation_split_off);
+    tcase_add_test(tokens, punctuation_before_what_is_to_come);
     tcase_add_test(tokens, punctuation_is_reversible);
     tcase_add_test(tokens, characters);
     tcase_add_test(tokens, lower_case);
