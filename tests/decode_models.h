@@ -18,8 +18,8 @@ typedef struct model {
 } model;
 
 /* Random weights, large enough that what is said depends on what was read. */
-static inline model model_new(bool decoder_only, bool pre_norm, weft_position_kind position,
-                              uint64_t seed)
+static inline model model_with(bool decoder_only, bool pre_norm, weft_position_kind position,
+                               int64_t n_tokens, uint64_t seed)
 {
     const weft_transformer_config config = {
         .decoder_only = decoder_only,
@@ -32,8 +32,8 @@ static inline model model_new(bool decoder_only, bool pre_norm, weft_position_ki
                    .init = { WEFT_INIT_XAVIER_UNIFORM, 1.5, 0 } },
         .encoder_layers = 2,
         .decoder_layers = 2,
-        .source_V = V,
-        .target_V = V,
+        .source_V = n_tokens,
+        .target_V = n_tokens,
         .final_norm = pre_norm,
         .position = position,
         .max_positions = 24,
@@ -46,6 +46,12 @@ static inline model model_new(bool decoder_only, bool pre_norm, weft_position_ki
     ck_assert_ptr_nonnull(m.tape);
     ck_assert_int_eq(weft_transformer_init(m.net, m.params, &config), WEFT_OK);
     return m;
+}
+
+static inline model model_new(bool decoder_only, bool pre_norm, weft_position_kind position,
+                              uint64_t seed)
+{
+    return model_with(decoder_only, pre_norm, position, V, seed);
 }
 
 static inline void model_free(model *m)
