@@ -118,6 +118,14 @@ static inline void same_hypotheses(const weft_hypotheses *a, const weft_hypothes
     ck_assert_mem_eq(a->ids, b->ids, (size_t)a->offsets[a->B] * sizeof *a->ids);
 }
 
+static inline bool has_repeat(const int32_t *ids, int64_t n_ids, int64_t n)
+{
+    for (int64_t i = 0; i + n <= n_ids; i++)
+        for (int64_t k = i + 1; k + n <= n_ids; k++)
+            if (memcmp(ids + i, ids + k, (size_t)n * sizeof *ids) == 0) return true;
+    return false;
+}
+
 static inline void refused(weft_status got, weft_status expected, const char *text)
 {
     ck_assert_int_eq(got, expected);

@@ -324,14 +324,6 @@ END_TEST
 
 /* ---- options ------------------------------------------------------------------------------------- */
 
-static bool has_repeat(const int32_t *ids, int64_t n_ids, int64_t n)
-{
-    for (int64_t i = 0; i + n <= n_ids; i++)
-        for (int64_t k = i + 1; k + n <= n_ids; k++)
-            if (memcmp(ids + i, ids + k, (size_t)n * sizeof *ids) == 0) return true;
-    return false;
-}
-
 START_TEST(no_ngram_twice)
 {
     sentences s;

@@ -89,6 +89,8 @@ string(ASCII 255 byte)
 expect(CODE 2 ERR_HAS "^weft generate: the prompt: [^\n]*UTF-8\n$" ARGS generate --model text_model --prompt "${byte}")
 expect(CODE 0 OUT "the \n" ARGS generate --model text_model --prompt "the " --tokens 0)
 expect(CODE 0 OUT_HAS "..." ARGS generate --model text_model --temperature 0 --top-k 3)
+expect(CODE 0 OUT_HAS "^the [^the ]+\n$" ARGS generate --model text_model --prompt "the " --tokens 9
+       --no-repeat-ngram 1)
 
 # ---- a text longer than what the model reads, in chunks
 expect(CODE 0 OUT_HAS "^-[0-9.]+\t[0-9]+\n$" ARGS logprob --model text_model --text text)
