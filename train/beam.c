@@ -94,13 +94,19 @@ static int64_t prefix_length(const search *s, int64_t b)
     return s->prefix ? s->prefix->offsets[b + 1] - s->prefix->offsets[b] : 0;
 }
 
+/* What a sentence is called. */
+static int64_t number_of(const search *s, int64_t b)
+{
+    return s->spec->first + s->source->rows[2 * (ptrdiff_t)s->source->offsets[b]];
+}
+
 static weft_status check_prefix(const search *s, int64_t b)
 {
     const int64_t n = prefix_length(s, b);
     if (n > s->limit[b])
-        return weft_error(
-            WEFT_ERR_RANGE, "sentence %d: its prefix has %lld tokens, a hypothesis at most %lld",
-            s->source->rows[2 * s->source->offsets[b]] + 1, (long long)n, (long long)s->limit[b]);
+        return weft_error(WEFT_ERR_RANGE,
+                          "sentence %lld: its prefix has %lld tokens, a hypothesis at most %lld",
+                          (long long)number_of(s, b) + 1, (long long)n, (long long)s->limit[b]);
     for (int64_t i = 0; i < n; i++) {
         const int32_t id = s->prefix->ids[s->prefix->offsets[b] + i];
         if (id < 0 || id >= s->V || id == WEFT_EOS)
@@ -307,9 +313,8 @@ static candidate draw(const search *s, int64_t r, const weft_real *logits, doubl
     for (int32_t k = from->last; n > 0 && k >= 0; k = s->nodes[k].before)
         if (same_tokens(s, s->nodes[k].before, from->last, n - 1))
             s->choices[s->nodes[k].id].logit = -INFINITY;
-    const int64_t sentence =
-        spec->first + s->source->rows[2 * (ptrdiff_t)s->source->offsets[from->sentence]];
-    const uint64_t key = weft_random_key(spec->seed, (uint64_t)sentence, (uint64_t)from->place);
+    const uint64_t key =
+        weft_random_key(spec->seed, (uint64_t)number_of(s, from->sentence), (uint64_t)from->place);
     const int32_t id = weft_draw(s->choices, s->V, spec->temperature, spec->top_k, spec->top_p,
                                  weft_random_uniform(key, (uint64_t)s->n_said, 0));
     return way_on(s, r, id, logits[id], total);

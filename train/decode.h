@@ -44,7 +44,8 @@ typedef struct weft_decode_spec {
     int64_t top_k;       /* only the k likeliest may be drawn; 0: all */
     double top_p;        /* only the likeliest whose probabilities reach p; 0: all */
     uint64_t seed;
-    int64_t first; /* weft_decode_corpus: number of its first item, a key of what is drawn */
+    int64_t
+        first; /* weft_decode_corpus: number of its first item, from 0: a key of what is drawn */
 } weft_decode_spec;
 
 /* A model that translates, and the tape it works on, made with WEFT_NO_GRAD. Several of them, each

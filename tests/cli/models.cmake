@@ -59,6 +59,23 @@ if(NOT lines EQUAL 1)
   message(SEND_ERROR "weft translate --stream: ${lines} lines after the first one")
 endif()
 
+# A line that cannot be translated is answered by an empty one, and those behind it are translated.
+execute_process(COMMAND printf "abc\\nd\\377e\\nabcdefghijkl\\nq\\n" OUTPUT_FILE ${WORK}/unfit)
+file(WRITE ${WORK}/short_ones "\n\n\nabcdefghijklmnopq\n")
+execute_process(COMMAND printf "abc\\nq\\n" COMMAND ${WEFT} translate --model pairs WORKING_DIRECTORY ${WORK}
+  OUTPUT_VARIABLE fit)
+string(REPLACE "\n" "\n\n\n" answers "${fit}")
+string(REGEX REPLACE "\n\n$" "" answers "${answers}")
+set(wrong "^weft translate: -:2: byte 2 .0xFF. is not valid UTF-8\nweft translate: line 3 has 12 tokens, and the limit is 10: [^\n]*\n")
+expect(CODE 1 STDIN ${WORK}/unfit ARGS translate --model pairs --stream --max-source 10 OUT "${answers}"
+       ERR_HAS "${wrong}$")
+expect(CODE 1 STDIN ${WORK}/unfit ARGS translate --model pairs --stream --max-source 10 --prefix short_ones --n-best 1
+       OUT_HAS "^1\t-[0-9.]+\t[^\n]+\n2\t-inf\t\n3\t-inf\t\n4\t-inf\t\n$"
+       ERR_HAS "${wrong}weft translate: sentence 4: its prefix has 17 tokens, a hypothesis at most 12\n$")
+file(WRITE ${WORK}/few_prefixes "x\n\n")
+expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --stream --prefix few_prefixes OUT_HAS "^x[^\n]*\n\n$"
+       ERR "weft translate: line counts differ: there are more sentences than prefixes\n")
+
 # ---- logprob: a line a pair; the score of what was said is what it gives
 file(WRITE ${WORK}/two.tsv "abc\txyz\nq\tqq\n")
 execute_process(COMMAND ${WEFT} logprob --model pairs --pairs two.tsv WORKING_DIRECTORY ${WORK}
@@ -224,7 +241,9 @@ expect(CODE 2 ARGS translate --model pairs --beam 0 ERR_HAS "--beam 0.*\n")
 expect(CODE 2 ARGS translate --model pairs --beam 2 --n-best 3
        ERR "weft translate: --n-best 3 needs a --beam of at least as many\n")
 expect(CODE 2 ARGS translate --model pairs --top-p 0.5
-       ERR "weft translate: --temperature, --top-k and --top-p need --sample\n")
+       ERR "weft translate: --temperature, --top-k, --top-p and --seed need --sample\n")
+expect(CODE 2 ARGS translate --model pairs --seed 1
+       ERR "weft translate: --temperature, --top-k, --top-p and --seed need --sample\n")
 expect(CODE 2 ARGS translate --model pairs --penalty fair ERR_HAS "one of gnmt.power.word is needed")
 expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --prefix prefixes --max-length 1
        ERR "weft translate: sentence 3: its prefix has 2 tokens, a hypothesis at most 1\n")
