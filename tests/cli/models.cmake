@@ -199,12 +199,25 @@ if(NOT svg MATCHES "decoder layer 0 head 0" OR NOT svg MATCHES "␣")
 endif()
 expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --attention maps.png
        ERR "weft translate: --attention maps.png: the file must end in .h5 or .svg\n")
+foreach(file nodir/a.svg nodir/a.h5) # before anything is translated
+  expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --attention ${file} --stream
+         ERR "weft translate: ${file}: cannot create: No such file or directory\n")
+endforeach()
+expect(CODE 2 ARGS generate --model text_model --attention nodir/a.svg
+       ERR "weft generate: nodir/a.svg: cannot create: No such file or directory\n")
+file(MAKE_DIRECTORY ${WORK}/folder.svg)
+expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --attention folder.svg
+       ERR "weft translate: folder.svg: is a directory, not a file\n")
 expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --attention maps.h5 --attention-layer 1
        ERR "weft translate: there is no layer 1: the model's go from 0 to 0\n")
 expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --model pairs --attention maps.h5
        ERR "weft translate: --attention shows one model, not several together\n")
 expect(CODE 2 ARGS translate --model pairs --attention none.svg
        ERR "weft translate: none.svg: there is no sentence to show\n")
+file(GLOB left ${WORK}/*.tmp.* ${WORK}/none.svg*)
+if(left)
+  message(SEND_ERROR "weft translate --attention left ${left}")
+endif()
 
 # ---- unknown words: everything is unknown to a vocabulary of three words
 file(WRITE ${WORK}/few.tsv "a b c\tx y\na b\tx z\nc a\tz x\nb c\tz y\n")
