@@ -33,17 +33,17 @@ weft_status weft_cli_rate_range(const weft_config *config)
     int64_t n;
     const weft_status status = weft_rate_range(config, N_UPDATES, 1e-6, 1, points, &n);
     if (status != WEFT_OK) return status;
-    int64_t least = 0;
     printf("learning rate      loss\n");
-    for (int64_t i = 0; i < n; i++) {
-        if (points[i].loss < points[least].loss) least = i;
+    for (int64_t i = 0; i < n; i++)
         if (i % EVERY == 0 || i == n - 1) printf("%13.3g  %8.4f\n", points[i].lr, points[i].loss);
-    }
     if (n < N_UPDATES) printf("beyond it the loss explodes\n");
-    if (n > 0)
-        printf("the loss falls fastest at %.2g and is least at %.2g: a highest rate between a "
-               "tenth of "
-               "the latter and the former is a good start\n",
-               weft_rate_steepest(points, n), points[least].lr);
+    const weft_rate_advice advice = weft_rate_advise(points, n);
+    if (advice.to > 0)
+        printf(
+            "the loss falls fastest at %.2g and is least at %.2g: a highest rate between %.2g and "
+            "%.2g is a good start\n",
+            advice.steepest, advice.least, advice.from, advice.to);
+    else
+        printf("the loss falls at none of these rates: does --sanity find the model sound?\n");
     return WEFT_OK;
 }

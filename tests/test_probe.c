@@ -82,18 +82,44 @@ START_TEST(rates_grow_until_the_loss_does)
     ck_assert_double_eq(points[0].lr, 1e-5);
     for (int64_t i = 1; i < n; i++)
         ck_assert_double_eq_tol(points[i].lr / points[i - 1].lr, pow(1e7, 1.0 / (N - 1)), 1e-9);
-    const double best = weft_rate_steepest(points, n);
-    ck_assert_msg(best > 1e-4 && best < 1, "steepest at %g", best);
+    const weft_rate_advice found = weft_rate_advise(points, n);
+    ck_assert_msg(found.steepest > 1e-4 && found.steepest < 1, "steepest at %g", found.steepest);
+    ck_assert(found.from <= found.to && found.steepest < found.least);
     ck_assert_int_eq(weft_rate_range(&config, 1, 1e-5, 1, points, &n), WEFT_ERR_RANGE);
     ck_assert_int_eq(weft_rate_range(&config, 9, 1, 1, points, &n), WEFT_ERR_RANGE);
     ck_assert_int_eq(weft_rate_range(&config, 9, 0, 1, points, &n), WEFT_ERR_RANGE);
     ck_assert_int_eq(n, 0);
+}
+END_TEST
 
-    static const weft_rate_point by_hand[] = {
+static void advises(const weft_rate_point points[], int64_t n, double steepest, double least,
+                    double from, double to)
+{
+    const weft_rate_advice found = weft_rate_advise(points, n);
+    ck_assert_double_eq(found.steepest, steepest);
+    ck_assert_double_eq(found.least, least);
+    ck_assert_double_eq(found.from, from);
+    ck_assert_double_eq(found.to, to);
+}
+
+START_TEST(advice_is_an_interval)
+{
+    /* From 5 to 3 by a factor of 4; a tenth of the best rate is less. */
+    static const weft_rate_point early[] = {
         { 1, 5 }, { 2, 4.9 }, { 4, 3 }, { 8, 3.5 }, { 16, 6 }
     };
-    ck_assert_double_eq(weft_rate_steepest(by_hand, 5), 2); /* from 5 to 3, by a factor of 4 */
-    ck_assert_double_eq(weft_rate_steepest(by_hand, 1), 0);
+    advises(early, 5, 2, 4, 0.4, 2);
+    advises(early, 0, 0, 0, 0, 0);
+    advises(early, 1, 0, 0, 0, 0);
+    /* The loss falls on slowly after its fastest fall. */
+    static const weft_rate_point late[] = { { 1, 5 }, { 10, 3 }, { 100, 2 }, { 1000, 1.5 } };
+    advises(late, 4, 10, 1000, 10, 100);
+    /* A fall from a peak says nothing. */
+    static const weft_rate_point peak[] = { { 1, 5 },  { 2, 4.5 }, { 4, 4 },
+                                            { 8, 15 }, { 16, 15 }, { 32, 5 } };
+    advises(peak, 6, 2, 4, 0.4, 2);
+    static const weft_rate_point rise[] = { { 1, 5 }, { 2, 5 }, { 4, 6 }, { 8, 5.5 } };
+    advises(rise, 4, 0, 0, 0, 0);
 }
 END_TEST
 
@@ -123,6 +149,7 @@ int main(void)
     suite_add_tcase(suite, tc);
     tc = tcase_create("rates");
     tcase_add_test(tc, rates_grow_until_the_loss_does);
+    tcase_add_test(tc, advice_is_an_interval);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }

@@ -47,8 +47,15 @@ typedef struct weft_rate_point {
  *  of weft_trainer_new; WEFT_ERR_RANGE; WEFT_ERR_MEMORY. */
 weft_status weft_rate_range(const weft_config *config, int64_t n, double low, double high,
                             weft_rate_point points[], int64_t *n_points) WEFT_MUST_CHECK;
-/** The rate at which the loss of these points falls fastest per factor of the rate; 0 where it
- *  never falls. */
-double weft_rate_steepest(const weft_rate_point points[], int64_t n_points);
+
+/* What the points say of the highest rate of a training. */
+typedef struct weft_rate_advice {
+    double steepest; /* the rate at which the loss falls fastest per factor of the rate */
+    double least;    /* that of the least loss, which is later than `steepest` */
+    double from, to; /* it should lie between `steepest` and a tenth of `least`, of which either may
+                        be the larger */
+} weft_rate_advice;
+/** All 0 where the loss never falls. */
+weft_rate_advice weft_rate_advise(const weft_rate_point points[], int64_t n_points);
 
 #endif
