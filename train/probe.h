@@ -7,7 +7,7 @@
 
 /* ---- sanity (sanity.c) -------------------------------------------------------------------------- */
 
-enum { WEFT_LAYER_NAME = 256 };
+enum { WEFT_LAYER_NAME = 256, WEFT_SANITY_UPDATES = 300 };
 /* A layer, or parameters that belong to none: their gradient before the first update. */
 typedef struct weft_sanity_layer {
     char name[WEFT_LAYER_NAME]; /* "encoder.layers.0" */
@@ -19,17 +19,22 @@ typedef struct weft_sanity {
     double uniform_loss; /* ln V: that of a model that knows nothing */
     double first_loss;   /* -log p a token, of one batch before the first update */
     double last_loss;    /* of the same batch after all of them: it should be learnt by heart */
+    int64_t updates;     /* made */
     int64_t sentences, tokens; /* of the batch */
     int n_layers;
     weft_sanity_layer *layers; /* [n_layers] on the heap; weft_sanity_free */
-    bool starts_well;          /* ln V / 2 < first_loss < 2 ln V */
-    bool reaches_all;          /* every layer has a gradient */
-    bool learns;               /* last_loss < first_loss / 10 */
+    /* Above ln V - 1 at first: the model has not seen what it predicts. Below ln V + 1: its logits are
+     * small (independent ones of variance 2 cost a nat). Large ones cost a model its first updates,
+     * no more. */
+    bool starts_blind, starts_even;
+    bool reaches_all; /* every layer has a gradient */
+    bool learns;      /* last_loss < ln V / 10 */
 } weft_sanity;
 
-/** Learn one batch of at most 512 tokens by heart: n_updates of Adam at rate 0.001, without dropout
- *  and label smoothing. Errors: those of weft_trainer_new and weft_trainer_step; WEFT_ERR_RANGE for
- *  n_updates < 1. *result is then empty. */
+/** Learn one batch of at most 512 tokens by heart, by at most n_updates of Adam at rate 0.001, without
+ *  dropout and label smoothing. It ends once the batch is learnt, or when WEFT_SANITY_UPDATES have made
+ *  the least loss less by no more than a tenth. Errors: those of weft_trainer_new and
+ *  weft_trainer_step; WEFT_ERR_RANGE for n_updates < 1. *result is then empty. */
 weft_status weft_sanity_check(const weft_config *config, int64_t n_updates,
                               weft_sanity *result) WEFT_MUST_CHECK;
 void weft_sanity_free(weft_sanity *result);
