@@ -123,7 +123,12 @@ expect(CODE 2 ERR_HAS "it takes --pairs" ARGS logprob --model pairs --text text)
 expect(CODE 2 ERR_HAS "without --pairs" ARGS logprob --model pairs --text text --pairs two.tsv)
 
 # ---- convert: fewer heads of keys and values, another reach of rotary positions
-expect(CODE 0 OUT_HAS "new form" ARGS convert --model pairs --out grouped --kv-heads 1)
+expect(CODE 0 OUT_HAS "new form" ARGS convert --model pairs --out grouped --kv-heads 1
+       ERR_HAS "^grouped must be trained on .weft train --init grouped., as it is another model than before:\nmodel.kv_heads = 1, before kv_heads = 0\n$")
+expect(CODE 0 OUT_HAS "new form" ARGS convert --model pairs --out sigmoid --set model.attention_weights=sigmoid
+       --set model.dropout=0.5
+       ERR_HAS "^sigmoid must be trained on .weft train --init sigmoid., as it is another model than before:\nmodel.attention_weights = sigmoid, before attention_weights = softmax\n$")
+expect(CODE 0 OUT_HAS "new form" ARGS convert --model pairs --out dropping --set model.dropout=0.5 --set model.init=normal)
 expect(CODE 0 STDIN ${WORK}/source OUT_HAS "..." ARGS translate --model grouped)
 expect(CODE 2 ERR_HAS "cannot be pooled into 3" ARGS convert --model pairs --out nothing --kv-heads 3)
 expect(CODE 2 ERR_HAS "needs model.position = rope" ARGS convert --model pairs --out nothing
