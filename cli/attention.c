@@ -38,7 +38,8 @@ weft_status weft_cli_attention_begin(weft_cli_attention *a, const weft_model *mo
                           a->path);
     if (picture && model->transformer.config.decoder_only && a->kind == WEFT_MAP_CROSS)
         a->kind = WEFT_MAP_DECODER; /* the only one there is */
-    const weft_status status = weft_map_choice_check(&a->choice, &model->transformer.config);
+    weft_status status = weft_map_choice_check(&a->choice, &model->transformer.config);
+    if (status == WEFT_OK) status = weft_file_can_replace(a->path);
     return status != WEFT_OK || picture ? status : begin_file(a, model);
 }
 

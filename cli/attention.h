@@ -43,8 +43,8 @@ typedef struct weft_cli_attention {
             "which of them a picture shows; cross", 0, 0                       \
     }
 
-/** Where a file can be written: begin it. WEFT_ERR_INPUT for another ending, or a layer or head that
- *  the model has not. */
+/** Begin the file. WEFT_ERR_INPUT for another ending, a place where no file can be made, or a layer or
+ *  head that the model has not. */
 weft_status weft_cli_attention_begin(weft_cli_attention *a,
                                      const weft_model *model) WEFT_MUST_CHECK;
 /** Add the maps of sentence `number`, from 1; NULL source for running text. */

@@ -19,14 +19,22 @@ typedef struct arguments {
 
 static weft_status convert(const arguments *args)
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], *changes;
     if (snprintf(path, sizeof path, "%s/best.h5", args->out) >= PATH_BYTES)
         return weft_error(WEFT_ERR_INPUT, "%s: the path is too long", args->out);
     if (mkdir(args->out, 0777) != 0)
         return weft_error(WEFT_ERR_INPUT, "%s: %s", args->out, strerror(errno));
     const weft_status status =
-        weft_convert(args->model, args->set.n, args->set.text, args->kv_heads, path);
+        weft_convert(args->model, args->set.n, args->set.text, args->kv_heads, path, &changes);
     if (status != WEFT_OK) (void)rmdir(args->out);
+    if (status == WEFT_OK && *changes)
+        fprintf(
+            stderr,
+            "%s must be trained on (weft train --init %s), as it is another model than before:\n",
+            args->out, args->out);
+    for (const char *line = changes; line && *line; line += strcspn(line, "\n") + 1)
+        fprintf(stderr, "model.%.*s\n", (int)strcspn(line, "\n"), line);
+    weft_free(changes);
     return status;
 }
 

@@ -138,6 +138,8 @@ int weft_cli_generate(int argc, char **argv)
           "choose among the K likeliest tokens; 0, all", 0, 1 << 24 },
         { "top-p", WEFT_CLI_REAL, &args.spec.top_p, "P",
           "choose among the likeliest tokens that together reach this probability; 0, all", 0, 1 },
+        { "no-repeat-ngram", WEFT_CLI_INTEGER, &args.spec.no_repeat_ngram, "N",
+          "say no N tokens twice, those of the prompt included; 0, they may be", 0, 1 << 24 },
         { "seed", WEFT_CLI_INTEGER, &args.seed, "S", "equal seeds give equal texts; 1", 0,
           9007199254740992.0 },
         WEFT_CLI_ATTENTION(args.attention),
@@ -146,8 +148,9 @@ int weft_cli_generate(int argc, char **argv)
     };
     const weft_cli_command command = {
         .name = "generate",
-        .synopsis = "--model DIR [--prompt TEXT] [--tokens N] [--temperature T] [--top-k K]\n"
-                    "                     [--top-p P] [--seed S] [--threads N]",
+        .synopsis =
+            "--model DIR [--prompt TEXT] [--tokens N] [--temperature T] [--top-k K]\n"
+            "                     [--top-p P] [--no-repeat-ngram N] [--seed S] [--threads N]",
         .summary = "Print text that goes on from a prompt, by a decoder-only model.",
         .options = options,
         .n_options = sizeof options / sizeof *options,

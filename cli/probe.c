@@ -8,9 +8,9 @@ static const char *verdict(bool good) { return good ? "fine" : "NOT AS IT SHOULD
 
 weft_status weft_cli_sanity(const weft_config *config, bool *passed)
 {
-    enum { N_UPDATES = 300 };
+    enum { MOST_UPDATES = 10 * WEFT_SANITY_UPDATES };
     weft_sanity s;
-    const weft_status status = weft_sanity_check(config, N_UPDATES, &s);
+    const weft_status status = weft_sanity_check(config, MOST_UPDATES, &s);
     if (status != WEFT_OK) return status;
     printf("gradient norm  parameters  layer\n");
     for (int i = 0; i < s.n_layers; i++)
@@ -18,10 +18,13 @@ weft_status weft_cli_sanity(const weft_config *config, bool *passed)
                s.layers[i].name);
     printf("every layer has a gradient: %s\n", verdict(s.reaches_all));
     printf("first loss %.4f, ln V = %.4f: %s\n", s.first_loss, s.uniform_loss,
-           verdict(s.starts_well));
-    printf("one batch of %lld sentences, %lld tokens, by heart in %d updates: loss %.4f: %s\n",
-           (long long)s.sentences, (long long)s.tokens, N_UPDATES, s.last_loss, verdict(s.learns));
-    *passed = s.reaches_all && s.starts_well && s.learns;
+           !s.starts_blind  ? "NOT AS IT SHOULD BE, the model sees what it predicts"
+           : !s.starts_even ? "logits are large at the beginning, which costs the first updates"
+                            : "fine");
+    printf("one batch of %lld sentences, %lld tokens, by heart: loss %.4f after %lld updates: %s\n",
+           (long long)s.sentences, (long long)s.tokens, s.last_loss, (long long)s.updates,
+           verdict(s.learns));
+    *passed = s.reaches_all && s.starts_blind && s.learns;
     weft_sanity_free(&s);
     return WEFT_OK;
 }
@@ -33,17 +36,17 @@ weft_status weft_cli_rate_range(const weft_config *config)
     int64_t n;
     const weft_status status = weft_rate_range(config, N_UPDATES, 1e-6, 1, points, &n);
     if (status != WEFT_OK) return status;
-    int64_t least = 0;
     printf("learning rate      loss\n");
-    for (int64_t i = 0; i < n; i++) {
-        if (points[i].loss < points[least].loss) least = i;
+    for (int64_t i = 0; i < n; i++)
         if (i % EVERY == 0 || i == n - 1) printf("%13.3g  %8.4f\n", points[i].lr, points[i].loss);
-    }
     if (n < N_UPDATES) printf("beyond it the loss explodes\n");
-    if (n > 0)
-        printf("the loss falls fastest at %.2g and is least at %.2g: a highest rate between a "
-               "tenth of "
-               "the latter and the former is a good start\n",
-               weft_rate_steepest(points, n), points[least].lr);
+    const weft_rate_advice advice = weft_rate_advise(points, n);
+    if (advice.to > 0)
+        printf(
+            "the loss falls fastest at %.2g and is least at %.2g: a highest rate between %.2g and "
+            "%.2g is a good start\n",
+            advice.steepest, advice.least, advice.from, advice.to);
+    else
+        printf("the loss falls at none of these rates: does --sanity find the model sound?\n");
     return WEFT_OK;
 }

@@ -348,6 +348,10 @@ static bool check_arguments(const arguments *args)
                                : "--lr-range");
         return false;
     }
+    if (args->dump_config + args->sanity + args->lr_range > 1) {
+        fprintf(stderr, "weft train: --dump-config, --sanity and --lr-range: one at a time\n");
+        return false;
+    }
     /* A folder without a name would be the root of the file system. */
     const bool no_name = args->resume && !*args->resume;
     if (no_name || (args->out && !*args->out)) {

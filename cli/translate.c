@@ -12,7 +12,8 @@ typedef struct arguments {
     const char *prefix;
     int penalty; /* weft_length_penalty, in the order of the option's names */
     bool stream, replace_unknown;
-    bool told; /* that words are unknown */
+    bool told;       /* that words are unknown */
+    bool unanswered; /* a line of --stream */
     int64_t batch_tokens, n_threads, seed, max_source;
     weft_decode_spec spec;
     weft_cli_attention attention;
@@ -30,22 +31,31 @@ static weft_status open_input(const arguments *args, input *in)
     return status;
 }
 
-/* The next `most` lines as items, also the empty ones. */
-static weft_status read_sentences(const input *in, int64_t most, weft_corpus *corpus)
+/* The next line; *taken: there was one, if not of text. */
+static weft_status next_line(weft_lines *lines, const char **line, bool *taken)
 {
-    weft_status status = WEFT_OK;
-    while (weft_corpus_size(corpus) < most && status == WEFT_OK) {
-        const char *line = NULL, *prefix = NULL;
-        status = weft_lines_next(in->source, &line, NULL);
-        if (status == WEFT_OK && in->prefix) status = weft_lines_next(in->prefix, &prefix, NULL);
-        if (status != WEFT_OK) break;
-        if (in->prefix && (line == NULL) != (prefix == NULL))
-            return weft_error(WEFT_ERR_INPUT, "line counts differ: there are more %s",
-                              line ? "sentences than prefixes" : "prefixes than sentences");
-        if (!line) break;
-        status = weft_corpus_add(corpus, line, prefix);
-    }
+    const int64_t before = weft_lines_number(lines);
+    const weft_status status = weft_lines_next(lines, line, NULL);
+    *taken = weft_lines_number(lines) > before;
     return status;
+}
+
+/* The next line as an item, also an empty one. *taken: there was one; else the input is at its end, or
+ * no more of it can be read. */
+static weft_status read_sentence(const input *in, weft_corpus *corpus, bool *taken)
+{
+    const char *line, *prefix = NULL;
+    weft_status status = next_line(in->source, &line, taken);
+    if (in->prefix) {
+        bool prefix_taken;
+        const weft_status of_prefix = next_line(in->prefix, &prefix, &prefix_taken);
+        if (status == WEFT_OK) status = of_prefix;
+        if (status == WEFT_OK && *taken != prefix_taken)
+            status = weft_error(WEFT_ERR_INPUT, "line counts differ: there are more %s",
+                                *taken ? "sentences than prefixes" : "prefixes than sentences");
+        *taken = *taken && prefix_taken;
+    }
+    return status == WEFT_OK && *taken ? weft_corpus_add(corpus, line, prefix) : status;
 }
 
 /* Hypothesis i as text, with --replace-unknown without unknown words. */
@@ -67,6 +77,18 @@ static weft_status text_of(const arguments *args, const weft_cli_models *models,
                            &args->attention.choice, text);
 }
 
+static weft_status flush(void)
+{
+    return fflush(stdout) == 0 ? WEFT_OK
+                               : weft_error(WEFT_ERR_IO, "the translations could not be written");
+}
+
+static void print_rank(const arguments *args, int64_t sentence, double score)
+{
+    if (args->spec.n_best > 0)
+        printf("%" PRId64 "\t%.6f\t", args->spec.first + sentence + 1, score);
+}
+
 /* A translation a line; with --n-best several, each with the number of its sentence and its score. */
 static weft_status print(const arguments *args, const weft_cli_models *models,
                          const weft_corpus *corpus, const weft_hypotheses *hypotheses)
@@ -77,13 +99,21 @@ static weft_status print(const arguments *args, const weft_cli_models *models,
         if (isinf(hypotheses->scores[i]) && i % n_best > 0) continue; /* not so many were found */
         const weft_status status = text_of(args, models, corpus, hypotheses, i, &text);
         if (status != WEFT_OK) return status;
-        if (args->spec.n_best > 0)
-            printf("%" PRId64 "\t%.6f\t", args->spec.first + i / n_best + 1, hypotheses->scores[i]);
+        print_rank(args, i / n_best, hypotheses->scores[i]);
         puts(text);
         weft_free(text);
     }
-    return fflush(stdout) == 0 ? WEFT_OK
-                               : weft_error(WEFT_ERR_IO, "the translations could not be written");
+    return flush();
+}
+
+/* What is wrong with a line of --stream is said, and it is answered by an empty one. */
+static weft_status answer_nothing(arguments *args, weft_status status)
+{
+    (void)weft_cli_fail("translate", status);
+    args->unanswered = true;
+    print_rank(args, 0, -INFINITY);
+    puts("");
+    return flush();
 }
 
 /* The maps of the best hypothesis of each sentence; an empty one has none. */
@@ -138,23 +168,33 @@ static void tell_unknown(arguments *args, const weft_model *model, const weft_co
             n_unknown, n_tokens, bytes ? "characters spelt in bytes" : "unknown to the model");
 }
 
-/* Translate what comes next, all or (--stream) a line; *n sentences. */
-static weft_status translate_next(arguments *args, const weft_cli_models *models, const input *in,
-                                  int64_t *n)
+static weft_status translate(arguments *args, const weft_cli_models *models, weft_corpus *corpus,
+                             weft_hypotheses *hypotheses)
 {
     const weft_model *model = models->model[0];
+    weft_status status = weft_corpus_encode(corpus, model->source_vocab, model->target_vocab);
+    if (status == WEFT_OK) status = check_lengths(args, corpus);
+    if (status != WEFT_OK) return status;
+    tell_unknown(args, model, corpus);
+    return weft_decode_corpus(models->translators, models->n, corpus, args->batch_tokens,
+                              &args->spec, hypotheses);
+}
+
+/* Translate what comes next, all or (--stream) a line. *more: it was a line. */
+static weft_status translate_next(arguments *args, const weft_cli_models *models, const input *in,
+                                  bool *more)
+{
     weft_hypotheses hypotheses = { 0 };
     weft_corpus *corpus = weft_corpus_new();
-    weft_status status = corpus ? WEFT_OK : WEFT_ERR_MEMORY;
-    if (status == WEFT_OK) status = read_sentences(in, args->stream ? 1 : INT64_MAX, corpus);
-    *n = status == WEFT_OK ? weft_corpus_size(corpus) : 0;
-    if (*n > 0) {
-        status = weft_corpus_encode(corpus, model->source_vocab, model->target_vocab);
-        if (status == WEFT_OK) status = check_lengths(args, corpus);
-        if (status == WEFT_OK) tell_unknown(args, model, corpus);
-        if (status == WEFT_OK)
-            status = weft_decode_corpus(models->translators, models->n, corpus, args->batch_tokens,
-                                        &args->spec, &hypotheses);
+    if (!corpus) return WEFT_ERR_MEMORY;
+    weft_status status = WEFT_OK;
+    do status = read_sentence(in, corpus, more);
+    while (status == WEFT_OK && *more && !args->stream);
+    const bool any = weft_corpus_size(corpus) > 0;
+    if (status == WEFT_OK && any) status = translate(args, models, corpus, &hypotheses);
+    if (args->stream && *more && (status == WEFT_ERR_INPUT || status == WEFT_ERR_RANGE)) {
+        status = answer_nothing(args, status);
+    } else if (any) {
         if (status == WEFT_OK) status = print(args, models, corpus, &hypotheses);
         if (status == WEFT_OK && args->attention.path)
             status = add_maps(args, models, corpus, &hypotheses);
@@ -187,7 +227,6 @@ static weft_status run(arguments *args)
 {
     weft_cli_models models = { 0 };
     input in = { NULL, NULL };
-    int64_t n = 0;
     weft_status status = weft_threads_set((int)args->n_threads);
     if (status == WEFT_OK) status = weft_cli_models_load(&args->models, &models);
     if (status == WEFT_OK) set_lengths(args, &models.model[0]->config);
@@ -195,11 +234,8 @@ static weft_status run(arguments *args)
     if (status == WEFT_OK && args->replace_unknown) status = check_replacing(args, &models);
     if (status == WEFT_OK && args->attention.path)
         status = weft_cli_attention_begin(&args->attention, models.model[0]);
-    while (status == WEFT_OK) {
-        status = translate_next(args, &models, &in, &n);
-        if (n == 0) break;
-        args->spec.first += n;
-    }
+    for (bool more = true; status == WEFT_OK && more; args->spec.first++)
+        status = translate_next(args, &models, &in, &more);
     if (status == WEFT_OK && args->attention.path)
         status = weft_cli_attention_end(&args->attention, models.model[0]);
     weft_cli_attention_free(&args->attention);
@@ -220,8 +256,11 @@ static bool complete(arguments *args)
         fprintf(stderr, "weft translate: a model is needed: --model DIR\n");
         return false;
     }
-    if (!spec->sample && (spec->top_k > 0 || spec->top_p > 0 || !isnan(spec->temperature))) {
-        fprintf(stderr, "weft translate: --temperature, --top-k and --top-p need --sample\n");
+    const bool drawing =
+        args->seed >= 0 || spec->top_k > 0 || spec->top_p > 0 || !isnan(spec->temperature);
+    if (drawing && !spec->sample) {
+        fprintf(stderr,
+                "weft translate: --temperature, --top-k, --top-p and --seed need --sample\n");
         return false;
     }
     if (args->attention.path && args->models.n > 1) {
@@ -236,7 +275,7 @@ static bool complete(arguments *args)
     spec->penalty = (weft_length_penalty)args->penalty;
     if (isnan(spec->alpha)) spec->alpha = alphas[args->penalty];
     if (isnan(spec->temperature)) spec->temperature = 1;
-    spec->seed = (uint64_t)args->seed;
+    spec->seed = args->seed >= 0 ? (uint64_t)args->seed : 1;
     spec->forced = args->prefix != NULL;
     return true;
 }
@@ -244,7 +283,7 @@ static bool complete(arguments *args)
 int weft_cli_translate(int argc, char **argv)
 {
     arguments args = { .batch_tokens = 4096,
-                       .seed = 1,
+                       .seed = -1,
                        .attention = { .choice = { -1, -1 } },
                        .spec = { .beam = 1, .alpha = (double)NAN, .temperature = (double)NAN } };
     weft_decode_spec *const spec = &args.spec;
@@ -281,7 +320,7 @@ int weft_cli_translate(int argc, char **argv)
           "put the source word that the attention looked at most for each <unk>", 0, 0 },
         WEFT_CLI_ATTENTION(args.attention),
         { "stream", WEFT_CLI_FLAG, &args.stream, NULL,
-          "translate each line as it comes instead of all together", 0, 0 },
+          "answer each line as it comes; one that cannot be translated by an empty line", 0, 0 },
         { "batch-tokens", WEFT_CLI_INTEGER, &args.batch_tokens, "N",
           "source tokens translated at a time; 4096", 1, 1 << 24 },
         { "threads", WEFT_CLI_INTEGER, &args.n_threads, "N", "threads; 0, as many as there are", 0,
@@ -293,7 +332,8 @@ int weft_cli_translate(int argc, char **argv)
         .summary =
             "Translate sentences, one a line. An empty line gives an empty line. All input is\n"
             "read before the first output, unless --stream. A translation does not depend on\n"
-            "the others, nor on --batch-tokens and --threads.",
+            "the others, nor on --batch-tokens and --threads. Exit code 1: --stream left lines\n"
+            "unanswered.",
         .options = options,
         .n_options = sizeof options / sizeof *options,
     };
@@ -301,5 +341,6 @@ int weft_cli_translate(int argc, char **argv)
     if (!weft_cli_parse(&command, argc, argv, &first_operand, &exit_code)) return exit_code;
     if (!complete(&args)) return WEFT_EXIT_USE;
     const weft_status status = run(&args);
-    return status == WEFT_OK ? WEFT_EXIT_DONE : weft_cli_fail("translate", status);
+    if (status != WEFT_OK) return weft_cli_fail("translate", status);
+    return args.unanswered ? WEFT_EXIT_NO : WEFT_EXIT_DONE;
 }

@@ -150,28 +150,58 @@ static weft_status write_all(const char *path, int fd, const uint8_t *bytes, siz
     return WEFT_OK;
 }
 
-/* Bytes, mode and sync, on a file that is new and ours. */
-static weft_status fill(const char *path, int fd, const void *bytes, size_t n_bytes,
-                        const struct stat *old)
+/* A path to write to. */
+typedef struct target {
+    const char *path;
+    struct stat old; /* what stands there now */
+    bool exists;     /* anything does */
+    char *tmp; /* a name beside it, in the same directory: rename does not cross file systems */
+    size_t tmp_bytes;
+    bool created; /* there is a file of that name, ours */
+} target;
+
+static weft_status target_init(target *t, const char *path)
 {
-    const weft_status status = write_all(path, fd, bytes, n_bytes);
-    if (status != WEFT_OK) return status;
-    if (old && io->fchmod(fd, (unsigned)old->st_mode & 07777) < 0)
-        return system_error(path, "set the mode of");
-    if (sync_again(fd) < 0) return system_error(path, "sync");
-    return WEFT_OK;
+    *t = (target){ .path = path, .tmp_bytes = strlen(path) + 64 };
+    t->exists = stat(path, &t->old) == 0;
+    if (t->exists && S_ISDIR(t->old.st_mode))
+        return weft_error(WEFT_ERR_INPUT, "%s: is a directory, not a file", path);
+    if (t->exists && !S_ISREG(t->old.st_mode))
+        return weft_error(WEFT_ERR_INPUT, "%s: is not a regular file, it will not be replaced",
+                          path);
+    t->tmp = weft_alloc(t->tmp_bytes, 1);
+    return t->tmp ? WEFT_OK : WEFT_ERR_MEMORY;
 }
 
-/* A name that nobody has, in the same directory (rename does not cross file systems). */
-static weft_status open_beside(const char *path, char *tmp, size_t tmp_bytes, int *fd)
+static void target_end(target *t)
+{
+    if (t->created)
+        io->unlink(t->tmp); /* where this fails too, the next start removes the orphan */
+    weft_free(t->tmp);
+}
+
+/* A new file of a name that nobody has. */
+static weft_status open_beside(target *t, int *fd)
 {
     for (int k = 0; k < 1000; k++) {
-        snprintf(tmp, tmp_bytes, "%s.tmp.%ld.%d", path, (long)getpid(), k);
-        *fd = open_again(tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
-        if (*fd >= 0) return WEFT_OK;
+        snprintf(t->tmp, t->tmp_bytes, "%s.tmp.%ld.%d", t->path, (long)getpid(), k);
+        *fd = open_again(t->tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
+        t->created = *fd >= 0;
+        if (t->created) return WEFT_OK;
         if (errno != EEXIST) break;
     }
-    return system_error(tmp, "create");
+    return system_error(t->path, "create");
+}
+
+/* Bytes, mode and sync, on the file beside. */
+static weft_status fill(const target *t, int fd, const void *bytes, size_t n_bytes)
+{
+    const weft_status status = write_all(t->path, fd, bytes, n_bytes);
+    if (status != WEFT_OK) return status;
+    if (t->exists && io->fchmod(fd, (unsigned)t->old.st_mode & 07777) < 0)
+        return system_error(t->path, "set the mode of");
+    if (sync_again(fd) < 0) return system_error(t->path, "sync");
+    return WEFT_OK;
 }
 
 static weft_status sync_directory_of(const char *path, char *buffer)
@@ -189,45 +219,40 @@ static weft_status sync_directory_of(const char *path, char *buffer)
     return status;
 }
 
-/* From the temporary file's name on; *renamed tells the caller that it is no longer there. */
-static weft_status replace_by(char *tmp, size_t tmp_bytes, const char *path, const void *bytes,
-                              size_t n_bytes, const struct stat *old,
-                              weft_status (*check)(const char *tmp_path, void *user), void *user,
-                              bool *created)
+static weft_status replace(target *t, const void *bytes, size_t n_bytes,
+                           weft_status (*check)(const char *tmp_path, void *user), void *user)
 {
     int fd;
-    weft_status status = open_beside(path, tmp, tmp_bytes, &fd);
+    weft_status status = open_beside(t, &fd);
     if (status != WEFT_OK) return status;
-    *created = true;
-    status = fill(tmp, fd, bytes, n_bytes, old);
+    status = fill(t, fd, bytes, n_bytes);
     const int closed = close_once(fd);
-    if (status == WEFT_OK && closed < 0) status = system_error(tmp, "close");
-    if (status == WEFT_OK && check) status = check(tmp, user);
+    if (status == WEFT_OK && closed < 0) status = system_error(t->path, "close");
+    if (status == WEFT_OK && check) status = check(t->tmp, user);
     if (status != WEFT_OK) return status;
-    if (io->rename(tmp, path) < 0) return system_error(path, "replace");
-    *created = false;
-    return sync_directory_of(path, tmp);
+    if (io->rename(t->tmp, t->path) < 0) return system_error(t->path, "replace");
+    t->created = false;
+    return sync_directory_of(t->path, t->tmp);
 }
 
 weft_status weft_file_replace(const char *path, const void *bytes, size_t n_bytes,
                               weft_status (*check)(const char *tmp_path, void *user), void *user)
 {
-    struct stat about;
-    const bool exists = stat(path, &about) == 0;
-    if (exists && S_ISDIR(about.st_mode))
-        return weft_error(WEFT_ERR_INPUT, "%s: is a directory, not a file", path);
-    if (exists && !S_ISREG(about.st_mode))
-        return weft_error(WEFT_ERR_INPUT, "%s: is not a regular file, it will not be replaced",
-                          path);
+    target t;
+    weft_status status = target_init(&t, path);
+    if (status == WEFT_OK) status = replace(&t, bytes, n_bytes, check, user);
+    target_end(&t);
+    return status;
+}
 
-    const size_t tmp_bytes = strlen(path) + 64;
-    char *tmp = weft_alloc(tmp_bytes, 1);
-    if (!tmp) return WEFT_ERR_MEMORY;
-    bool created = false;
-    const weft_status status = replace_by(tmp, tmp_bytes, path, bytes, n_bytes,
-                                          exists ? &about : NULL, check, user, &created);
-    if (created) io->unlink(tmp); /* where this fails too, the next start removes the orphan */
-    weft_free(tmp);
+weft_status weft_file_can_replace(const char *path)
+{
+    target t;
+    int fd;
+    weft_status status = target_init(&t, path);
+    if (status == WEFT_OK) status = open_beside(&t, &fd);
+    if (status == WEFT_OK) close_once(fd);
+    target_end(&t);
     return status;
 }
 

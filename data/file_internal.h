@@ -37,6 +37,9 @@ weft_status weft_file_replace(const char *path, const void *bytes, size_t n_byte
                               weft_status (*check)(const char *tmp_path, void *user),
                               void *user) WEFT_MUST_CHECK;
 
+/** Could weft_file_replace make a file there? For a path that is written to after much work. */
+weft_status weft_file_can_replace(const char *path) WEFT_MUST_CHECK;
+
 /** Remove PATH.tmp.PID.N of processes that are no more, and of this one; with "DIR/" as path those of
  *  every file in that folder. */
 weft_status weft_file_remove_orphans(const char *path) WEFT_MUST_CHECK;

@@ -235,7 +235,7 @@ weft_status weft_lines_next(weft_lines *lines, const char **line, size_t *n_byte
         length -= 3;
     }
     status = check_line(lines, text, length);
-    if (status != WEFT_OK) return fail(lines, status);
+    if (status != WEFT_OK) return status;
     *line = text;
     if (n_bytes) *n_bytes = length;
     return WEFT_OK;

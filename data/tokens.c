@@ -59,30 +59,20 @@ static void skip_word(weft_token_walk *walk)
     }
 }
 
-/* A code point's lower case may be longer in bytes (U+023A), never more than CODE_BYTES. */
-static weft_status to_lower(weft_token_walk *walk)
-{
-    char *lower = weft_grow(walk->lower, &walk->lower_room, walk->n_bytes, CODE_BYTES);
-    if (!lower) return WEFT_ERR_MEMORY;
-    walk->lower = lower;
-    const char *from = walk->token, *end = from + walk->n_bytes;
-    size_t n_out = 0;
-    while (from < end) {
-        size_t n;
-        const int32_t code = code_at(from, &n);
-        from += n;
-        n_out +=
-            (size_t)utf8proc_encode_char(utf8proc_tolower(code), (utf8proc_uint8_t *)lower + n_out);
-    }
-    walk->token = lower;
-    walk->n_bytes = n_out;
-    return WEFT_OK;
-}
-
 static void put(char *out, size_t *n_out, const char *bytes, size_t n)
 {
     memcpy(out + *n_out, bytes, n);
     *n_out += n;
+}
+
+/* Does a text that ends here touch what will go on from it: an opening bracket, or a quotation mark
+ * that no character touches? */
+static bool opens(int32_t code, bool glued)
+{
+    const utf8proc_category_t category = utf8proc_category(code);
+    if (category == UTF8PROC_CATEGORY_PS) return true;
+    return !glued && (code == '"' || code == '\'' || category == UTF8PROC_CATEGORY_PI ||
+                      category == UTF8PROC_CATEGORY_PF);
 }
 
 /* One character that is no word, or an apostrophe with the rest of its word, with its marks. */
@@ -93,7 +83,8 @@ static weft_status punct_token(weft_token_walk *walk, int32_t code, size_t n_byt
     const bool after_letter = glued && is_word(walk->before);
     size_t n_next;
     step(walk, code, n_bytes);
-    const bool before_word = is_word(code_at(walk->at, &n_next));
+    const int32_t next = code_at(walk->at, &n_next);
+    const bool before_word = is_word(next);
     const bool apostrophe = (code == '\'' || code == APOSTROPHE) && after_letter && before_word;
     if (apostrophe) skip_word(walk);
     const size_t length = (size_t)(walk->at - start);
@@ -110,7 +101,8 @@ static weft_status punct_token(weft_token_walk *walk, int32_t code, size_t n_byt
     } else {
         put(marked, &n, start, length);
     }
-    if (before_word && !apostrophe) put(marked, &n, joiner, MARK_BYTES);
+    const bool touches = before_word ? !apostrophe : next == 0 && opens(code, glued);
+    if (touches) put(marked, &n, joiner, MARK_BYTES);
     walk->token = marked;
     walk->n_bytes = n;
     return WEFT_OK;
@@ -126,37 +118,90 @@ static bool is_normal(const char *text)
     return true;
 }
 
-/* The text's canonical composition (NFC, Unicode Standard Annex 15) into walk->normal. */
+static int mark_class(int32_t code) { return utf8proc_get_property(code)->combining_class; }
+
+/* Append a part of a decomposition, marks in the order of their classes. Sorting them takes the square
+ * of their number, which a text may make as large as it likes. So no more than MOST_MARKS stand in a
+ * row: a joiner that nobody sees goes between, as in the Stream-Safe Text Format (Annex 15). */
+static void put_part(int32_t *codes, size_t *n, int *n_marks, int32_t part)
+{
+    enum { MOST_MARKS = 30, GRAPHEME_JOINER = 0x034F };
+    const int class = mark_class(part);
+    *n_marks = class == 0 ? 0 : *n_marks + 1;
+    if (*n_marks > MOST_MARKS) {
+        codes[(*n)++] = GRAPHEME_JOINER;
+        *n_marks = 1;
+    }
+    size_t at = (*n)++;
+    for (; class > 0 && at > 0 && mark_class(codes[at - 1]) > class; at--)
+        codes[at] = codes[at - 1];
+    codes[at] = part;
+}
+
+static const utf8proc_option_t canonical_form = UTF8PROC_STABLE | UTF8PROC_COMPOSE;
+
+/* The text's canonical decomposition, into walk->codes. */
+static weft_status decompose(weft_token_walk *walk, const char *text, size_t *n_codes)
+{
+    enum { MOST_PARTS = 4 };
+    int n_marks = 0;
+    *n_codes = 0;
+    for (size_t n; *text; text += n) {
+        int32_t parts[MOST_PARTS];
+        const size_t need = *n_codes + 2 * MOST_PARTS; /* each may have a joiner before it */
+        int32_t *codes = weft_grow(walk->codes, &walk->codes_room, need, sizeof *codes);
+        if (!codes) return WEFT_ERR_MEMORY;
+        walk->codes = codes;
+        const utf8proc_ssize_t n_parts =
+            utf8proc_decompose_char(code_at(text, &n), parts, MOST_PARTS, canonical_form, NULL);
+        for (utf8proc_ssize_t i = 0; i < n_parts; i++) put_part(codes, n_codes, &n_marks, parts[i]);
+    }
+    return WEFT_OK;
+}
+
+/* Go to the text's canonical composition (NFC, Unicode Standard Annex 15): to itself, or in
+ * walk->normal. */
 static weft_status normalise(weft_token_walk *walk, const char *text)
 {
-    static const utf8proc_option_t form = UTF8PROC_STABLE | UTF8PROC_COMPOSE;
-    const utf8proc_uint8_t *from = (const utf8proc_uint8_t *)text;
-    const utf8proc_ssize_t n_bytes = (utf8proc_ssize_t)strlen(text);
-    utf8proc_ssize_t n = utf8proc_decompose(from, n_bytes, NULL, 0, form);
-    if (n < 0) return weft_error(WEFT_ERR_OVERFLOW, "a text of %zd bytes is too long", n_bytes);
-    int32_t *codes = weft_grow(walk->codes, &walk->codes_room, (size_t)n, sizeof *codes);
-    if (!codes) return WEFT_ERR_MEMORY;
-    walk->codes = codes;
-    n = utf8proc_decompose(from, n_bytes, codes, n, form);
-    n = utf8proc_normalize_utf32(codes, n, form);
+    walk->at = text;
+    if (is_normal(text)) return WEFT_OK;
+    size_t n_codes;
+    const weft_status status = decompose(walk, text, &n_codes);
+    if (status != WEFT_OK) return status;
+    const utf8proc_ssize_t n =
+        utf8proc_normalize_utf32(walk->codes, (utf8proc_ssize_t)n_codes, canonical_form);
     char *normal = weft_grow(walk->normal, &walk->normal_room, (size_t)n + 1, CODE_BYTES);
     if (!normal) return WEFT_ERR_MEMORY;
-    walk->normal = normal;
+    walk->at = walk->normal = normal;
     for (utf8proc_ssize_t i = 0; i < n; i++) {
-        normal += utf8proc_encode_char(codes[i], (utf8proc_uint8_t *)normal);
+        normal += utf8proc_encode_char(walk->codes[i], (utf8proc_uint8_t *)normal);
     }
     *normal = '\0';
     return WEFT_OK;
 }
 
+/* A code point's lower case may be longer in bytes (U+023A), never more than CODE_BYTES. */
+static weft_status to_lower(weft_token_walk *walk)
+{
+    char *lower = weft_grow(walk->lower, &walk->lower_room, strlen(walk->at) + 1, CODE_BYTES);
+    if (!lower) return WEFT_ERR_MEMORY;
+    walk->lower = lower;
+    for (size_t n; *walk->at; walk->at += n) {
+        const int32_t code = utf8proc_tolower(code_at(walk->at, &n));
+        lower += utf8proc_encode_char(code, (utf8proc_uint8_t *)lower);
+    }
+    *lower = '\0';
+    return WEFT_OK;
+}
+
 weft_status weft_token_start(weft_token_walk *walk, const char *text)
 {
-    walk->at = text;
     walk->before = 0;
-    if (is_normal(text)) return WEFT_OK;
-    const weft_status status = normalise(walk, text);
-    walk->at = walk->normal;
-    return status;
+    weft_status status = normalise(walk, text);
+    if (status != WEFT_OK || !walk->lowercase) return status;
+    status = to_lower(walk);
+    /* Small letters may compose where capitals do not: H and U+0331. */
+    return status == WEFT_OK ? normalise(walk, walk->lower) : status;
 }
 
 void weft_token_end(weft_token_walk *walk)
@@ -181,7 +226,6 @@ weft_status weft_token_next(weft_token_walk *walk)
     walk->n_bytes = 0;
     if (n == 0) return WEFT_OK;
 
-    weft_status status = WEFT_OK;
     if (walk->kind == WEFT_TOKENS_CHARS) {
         step(walk, code, n);
         walk->n_bytes = n;
@@ -195,10 +239,9 @@ weft_status weft_token_next(weft_token_walk *walk)
         skip_word(walk);
         walk->n_bytes = (size_t)(walk->at - walk->token);
     } else {
-        status = punct_token(walk, code, n);
+        return punct_token(walk, code, n);
     }
-    if (status == WEFT_OK && walk->lowercase) status = to_lower(walk);
-    return status;
+    return WEFT_OK;
 }
 
 static bool starts_with(const char *token, size_t n_bytes, const char *mark)

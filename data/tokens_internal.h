@@ -4,8 +4,8 @@
 
 #include "data/vocab.h"
 
-/* A walk over the tokens of one text. Start with zeros and kind, lowercase; the memory for the
- * normalised text and for tokens that are no pieces of it (marked, lower-cased) is kept from text
+/* A walk over the tokens of one text. Start with zeros and kind, lowercase; the memory for the text
+ * in lower case and normalised, and for tokens that are no pieces of it (marked), is kept from text
  * to text. */
 typedef struct weft_token_walk {
     weft_tokens_kind kind;
@@ -13,8 +13,8 @@ typedef struct weft_token_walk {
     const char *at; /* the text still to come */
     int32_t before; /* the code point just before `at`; 0 at the start */
     int32_t *codes; /* while a text is normalised */
-    char *normal, *marked, *lower;
-    size_t codes_room, normal_room, marked_room, lower_room;
+    char *normal, *lower, *marked;
+    size_t codes_room, normal_room, lower_room, marked_room;
     const char *token; /* the token found, not NUL-terminated */
     size_t n_bytes;
 } weft_token_walk;

@@ -9,7 +9,8 @@
 enum { WEFT_UNK = 0, WEFT_BOS = 1, WEFT_EOS = 2, WEFT_N_SPECIALS = 3 }; /* <unk> <s> </s> */
 
 /* How text is cut into tokens. First it is normalised (Unicode's NFC): what looks alike is alike,
- * and comes back so. White space is the six ASCII characters of isspace().
+ * and comes back so. Where more than 30 combining marks stand in a row, U+034F, which nobody sees,
+ * parts them. White space is the six ASCII characters of isspace().
  *
  * WEFT_TOKENS_SPACE: words between white space; detokenised with one space between words.
  *
@@ -21,7 +22,9 @@ enum { WEFT_UNK = 0, WEFT_BOS = 1, WEFT_EOS = 2, WEFT_N_SPECIALS = 3 }; /* <unk>
  * in Moses' rules for English; '.' and ',' between ASCII digits belong to the number. Where two
  * tokens touch exactly one of them is marked: the right one if it is punctuation, else the left
  * one; words carry no mark, so that "net" is the same token everywhere. U+FFED in the text itself
- * is written U+FFEE 1, and U+FFEE is written U+FFEE 0. Detokenising gives the text back exactly,
+ * is written U+FFEE 1, and U+FFEE is written U+FFEE 0. A text may be the beginning of one: an opening
+ * bracket at its end, or a quotation mark there that no character touches, is marked as before a
+ * word. Detokenising gives the text back exactly,
  * but for runs of white space, which become one space, and those at the ends, which are dropped.
  * A joiner within a token, which no text gives but a model may, is dropped.
  *
@@ -47,9 +50,9 @@ enum { WEFT_FIRST_BYTE = WEFT_N_SPECIALS, WEFT_N_BYTES = 256 };
 
 typedef struct weft_vocab_spec {
     weft_tokens_kind tokens;
-    bool lowercase;      /* Unicode's simple lower case, code point by code point */
-    int64_t min_count;   /* rarer tokens get no id; 0 and 1 keep all */
-    int64_t max_size;    /* at most so many ids, specials and bytes included; 0: no limit */
+    bool lowercase;    /* Unicode's simple lower case, code point by code point, normalised again */
+    int64_t min_count; /* rarer tokens get no id; 0 and 1 keep all */
+    int64_t max_size;  /* at most so many ids, specials and bytes included; 0: no limit */
     const weft_bpe *bpe; /* codes, which are copied; NULL for whole words or characters */
     bool bpe_symbols;    /* every symbol of the codes gets an id, however rare: what BPE-dropout
                             meets in training */

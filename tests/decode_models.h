@@ -18,8 +18,8 @@ typedef struct model {
 } model;
 
 /* Random weights, large enough that what is said depends on what was read. */
-static inline model model_new(bool decoder_only, bool pre_norm, weft_position_kind position,
-                              uint64_t seed)
+static inline model model_with(bool decoder_only, bool pre_norm, weft_position_kind position,
+                               int64_t n_tokens, uint64_t seed)
 {
     const weft_transformer_config config = {
         .decoder_only = decoder_only,
@@ -32,8 +32,8 @@ static inline model model_new(bool decoder_only, bool pre_norm, weft_position_ki
                    .init = { WEFT_INIT_XAVIER_UNIFORM, 1.5, 0 } },
         .encoder_layers = 2,
         .decoder_layers = 2,
-        .source_V = V,
-        .target_V = V,
+        .source_V = n_tokens,
+        .target_V = n_tokens,
         .final_norm = pre_norm,
         .position = position,
         .max_positions = 24,
@@ -46,6 +46,12 @@ static inline model model_new(bool decoder_only, bool pre_norm, weft_position_ki
     ck_assert_ptr_nonnull(m.tape);
     ck_assert_int_eq(weft_transformer_init(m.net, m.params, &config), WEFT_OK);
     return m;
+}
+
+static inline model model_new(bool decoder_only, bool pre_norm, weft_position_kind position,
+                              uint64_t seed)
+{
+    return model_with(decoder_only, pre_norm, position, V, seed);
 }
 
 static inline void model_free(model *m)
@@ -110,6 +116,14 @@ static inline void same_hypotheses(const weft_hypotheses *a, const weft_hypothes
     ck_assert_int_eq(a->B, b->B);
     ck_assert_mem_eq(a->offsets, b->offsets, (size_t)(a->B + 1) * sizeof *a->offsets);
     ck_assert_mem_eq(a->ids, b->ids, (size_t)a->offsets[a->B] * sizeof *a->ids);
+}
+
+static inline bool has_repeat(const int32_t *ids, int64_t n_ids, int64_t n)
+{
+    for (int64_t i = 0; i + n <= n_ids; i++)
+        for (int64_t k = i + 1; k + n <= n_ids; k++)
+            if (memcmp(ids + i, ids + k, (size_t)n * sizeof *ids) == 0) return true;
+    return false;
 }
 
 static inline void refused(weft_status got, weft_status expected, const char *text)

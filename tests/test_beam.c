@@ -22,20 +22,38 @@ static void decode(const model *m, const weft_tokens *source, const weft_decode_
 
 typedef struct hypothesis {
     int32_t ids[32];
-    int n;
+    int n, order; /* order: in which it ended */
     double log_p, score;
 } hypothesis;
 
-/* log p of every next token: the logit less the log of the sum, as the library rounds them. */
-static void next_log_p(const model *m, const weft_tokens *source, const hypothesis *h,
-                       double out[V])
+/* A way to go on from a row. */
+typedef struct way {
+    double log_p;
+    weft_real logit;
+    int row;
+    int32_t id;
+} way;
+
+/* All ways on from a row, with log p as the library rounds it: the logit less the log of the sum. */
+static int ways_on(const model *m, const weft_tokens *source, const hypothesis *h, int row,
+                   way ways[])
 {
     int32_t read[33] = { WEFT_BOS };
     memcpy(read + 1, h->ids, (size_t)h->n * sizeof *read);
     const weft_var logits = logits_after(m, source, read, h->n + 1);
-    const weft_real *const row = weft_value(m->tape, logits).real;
-    const weft_var sum = weft_logsumexp(m->tape, logits, false);
-    for (int i = 0; i < V; i++) out[i] = (double)row[i] - (double)weft_value(m->tape, sum).real[0];
+    const weft_tensor of_row = weft_value(m->tape, logits);
+    const weft_real sum = weft_value(m->tape, weft_logsumexp(m->tape, logits, false)).real[0];
+    for (int32_t i = 0; i < weft_size(&of_row); i++)
+        ways[i] =
+            (way){ h->log_p + ((double)of_row.real[i] - (double)sum), of_row.real[i], row, i };
+    return (int)weft_size(&of_row);
+}
+
+static void first_log_p(const model *m, const weft_tokens *source, double log_p[V])
+{
+    way ways[V];
+    ways_on(m, source, &(hypothesis){ .n = 0 }, 0, ways);
+    for (int i = 0; i < V; i++) log_p[i] = ways[i].log_p;
 }
 
 static double with_length(const weft_decode_spec *spec, double log_p, int L)
@@ -45,53 +63,53 @@ static double with_length(const weft_decode_spec *spec, double log_p, int L)
     return log_p - spec->alpha * L;
 }
 
+/* Of equals those of the earlier row, and there the lower id. */
 static int by_log_p(const void *a, const void *b)
 {
-    const hypothesis *x = a, *y = b;
-    return (x->log_p < y->log_p) - (x->log_p > y->log_p);
+    const way *x = a, *y = b;
+    if (x->log_p != y->log_p) return x->log_p > y->log_p ? -1 : 1;
+    if (x->row != y->row) return x->row - y->row;
+    return x->logit != y->logit ? (x->logit < y->logit) - (x->logit > y->logit) : x->id - y->id;
 }
 
 static int by_score(const void *a, const void *b)
 {
     const hypothesis *x = a, *y = b;
-    return (x->score < y->score) - (x->score > y->score);
+    if (x->score != y->score) return x->score > y->score ? -1 : 1;
+    return x->order - y->order;
 }
 
 /* The ended hypotheses, best first; returns their number. */
 static int search(const model *m, const weft_tokens *source, const weft_decode_spec *spec,
                   hypothesis ended[])
 {
-    enum { MOST_ROWS = 2048 };
-    static hypothesis rows[MOST_ROWS], all[MOST_ROWS * V];
+    enum { MOST_ROWS = 2048, MOST_WAYS = 32768 };
+    static hypothesis rows[MOST_ROWS], from[MOST_ROWS];
+    static way all[MOST_WAYS];
     const int K = (int)spec->beam;
     int n_rows = 1, n_ended = 0;
     rows[0] = (hypothesis){ .n = 0 };
     for (int t = 0; t < spec->max_length && n_rows > 0 && n_ended < K; t++) {
         int n = 0;
-        for (int r = 0; r < n_rows; r++) {
-            double log_p[V];
-            next_log_p(m, source, &rows[r], log_p);
-            for (int32_t i = 0; i < V; i++) {
-                hypothesis h = rows[r];
-                h.ids[h.n++] = i;
-                h.log_p += log_p[i];
-                h.score = with_length(spec, h.log_p, h.n);
-                all[n++] = h;
-            }
-        }
+        for (int r = 0; r < n_rows; r++) n += ways_on(m, source, &rows[r], r, all + n);
         qsort(all, (size_t)n, sizeof *all, by_log_p);
+        memcpy(from, rows, (size_t)n_rows * sizeof *rows);
         n_rows = 0;
         for (int i = 0; i < n && n_rows < K; i++) {
-            if (all[i].ids[t] != WEFT_EOS) {
-                rows[n_rows++] = all[i];
+            hypothesis h = from[all[i].row];
+            h.log_p = all[i].log_p;
+            h.score = with_length(spec, h.log_p, t + 1);
+            if (all[i].id != WEFT_EOS) {
+                h.ids[h.n++] = all[i].id;
+                rows[n_rows++] = h;
             } else if (i < K && n_ended < K) {
-                ended[n_ended] = all[i];
-                ended[n_ended++].n--;
+                ended[n_ended++] = h;
             }
         }
     }
     for (int r = 0; r < n_rows && n_ended < K && rows[0].n == spec->max_length; r++)
         ended[n_ended++] = rows[r];
+    for (int i = 0; i < n_ended; i++) ended[i].order = i;
     qsort(ended, (size_t)n_ended, sizeof *ended, by_score);
     return n_ended;
 }
@@ -141,6 +159,25 @@ START_TEST(as_without_cache)
                                                 .max_length = 10 });
         model_free(&m);
     }
+}
+END_TEST
+
+/* More tokens than are looked at together, in a beam narrower and wider than they are many; and a model
+ * to which all tokens are alike. */
+START_TEST(many_tokens)
+{
+    enum { N_TOKENS = 150 };
+    sentences s;
+    sentences_make(&s);
+    model m = model_with(false, true, WEFT_POSITION_SINUSOIDAL, N_TOKENS, 26);
+    for (int alike = 0; alike < 2; alike++) {
+        for (int64_t beam = 20; beam <= 180; beam *= 9)
+            same_as_search(&m, &s,
+                           &(weft_decode_spec){ .beam = beam, .n_best = 20, .max_length = 3 });
+        memset(weft_params_values(m.params), 0,
+               (size_t)weft_params_block_size(m.params) * sizeof(weft_real));
+    }
+    model_free(&m);
 }
 END_TEST
 
@@ -286,14 +323,6 @@ START_TEST(any_number_of_threads)
 END_TEST
 
 /* ---- options ------------------------------------------------------------------------------------- */
-
-static bool has_repeat(const int32_t *ids, int64_t n_ids, int64_t n)
-{
-    for (int64_t i = 0; i + n <= n_ids; i++)
-        for (int64_t k = i + 1; k + n <= n_ids; k++)
-            if (memcmp(ids + i, ids + k, (size_t)n * sizeof *ids) == 0) return true;
-    return false;
-}
 
 START_TEST(no_ngram_twice)
 {
@@ -446,7 +475,7 @@ START_TEST(mean_of_probabilities)
         double log_p[V];
         m[i] = model_new(false, i == 1, WEFT_POSITION_SINUSOIDAL, 30 + (uint64_t)i);
         all[i] = (weft_translator){ m[i].net, m[i].tape };
-        next_log_p(&m[i], &source, &(hypothesis){ .n = 0 }, log_p);
+        first_log_p(&m[i], &source, log_p);
         for (int k = 0; k < V; k++) mean[k] += exp(log_p[k]) / 3;
     }
     weft_hypotheses h = { 0 };
@@ -538,7 +567,7 @@ START_TEST(nucleus_frequencies)
     sentences_make(&s);
     const weft_tokens source = one_sentence(&s, 1, offsets);
     double log_p[V], p[V], sum = 0;
-    next_log_p(&m, &source, &(hypothesis){ .n = 0 }, log_p);
+    first_log_p(&m, &source, log_p);
     for (int i = 0; i < V; i++) {
         double above = 0;
         for (int k = 0; k < V; k++) above += log_p[k] > log_p[i] ? exp(log_p[k]) : 0;
@@ -670,7 +699,7 @@ int main(void)
 {
     Suite *suite = suite_create("beam");
     add_case(suite, tcase_create("search"),
-             (const TTest *[]){ as_without_cache, wide_beam_finds_all }, 2);
+             (const TTest *[]){ as_without_cache, many_tokens, wide_beam_finds_all }, 3);
     add_case(suite, tcase_create("batches"),
              (const TTest *[]){ alone_as_in_a_batch, corpus_in_batches_of_any_size,
                                 number_of_the_first_item },

@@ -115,6 +115,44 @@ START_TEST(punctuation_split_off)
 }
 END_TEST
 
+/* What a text begins with, and how it goes on, are joined as the whole is. */
+START_TEST(punctuation_before_what_is_to_come)
+{
+    static const char *const cases[][3] = {
+        { "He said (", "net", "He said (net" },
+        { "said(", "net", "said(net" },
+        { "He \"", "net", "He \"net" },
+        { "\xC2\xAB", "net", "\xC2\xABnet" },
+        { "He\"", "net", "He\" net" },
+        { "He ( ", "net", "He ( net" },
+        { "He,", "net", "He, net" },
+        { "He -", "net", "He - net" },
+        { "He", "net", "He net" },
+    };
+    const char *const texts[] = { "He, said (net) \"net\"(net \xC2\xABnet - net",
+                                  "( \" He\" said( net" };
+    weft_vocab *vocab = vocab_of((weft_vocab_spec){ .tokens = WEFT_TOKENS_PUNCT }, 2, texts);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int32_t *ids, *rest;
+        int64_t n, n_rest;
+        char *text;
+        ck_assert_int_eq(weft_vocab_encode(vocab, cases[i][0], &ids, &n), WEFT_OK);
+        ck_assert_int_eq(weft_vocab_encode(vocab, cases[i][1], &rest, &n_rest), WEFT_OK);
+        ck_assert_int_eq(n_rest, 1);
+        int32_t both[8];
+        ck_assert_int_lt(n, 8);
+        memcpy(both, ids, (size_t)n * sizeof *ids);
+        both[n] = *rest;
+        ck_assert_int_eq(weft_vocab_decode(vocab, both, n + 1, &text), WEFT_OK);
+        ck_assert_str_eq(text, cases[i][2]);
+        weft_free(text);
+        weft_free(ids);
+        weft_free(rest);
+    }
+    weft_vocab_free(vocab);
+}
+END_TEST
+
 /* Any mixture of these characters comes back, whatever their order. */
 START_TEST(punctuation_is_reversible)
 {
@@ -188,6 +226,48 @@ START_TEST(normalised)
     spec.tokens = WEFT_TOKENS_PUNCT;
     spec.lowercase = true;
     check_tokens(spec, "A\xCC\x88!", "\xC3\xA4|" J "!", "\xC3\xA4!");
+    /* There is no capital of U+1E96: it composes once the letter is small. */
+    check_tokens(spec, "H\xCC\xB1 h\xCC\xB1", "\xE1\xBA\x96|\xE1\xBA\x96",
+                 "\xE1\xBA\x96 \xE1\xBA\x96");
+}
+END_TEST
+
+/* The only token of "q" and so many marks, every other one of a lower class: they change places. */
+static char *marked_word(int n_marks)
+{
+    const weft_vocab_spec spec = { .tokens = WEFT_TOKENS_SPACE };
+    weft_vocab *vocab = vocab_of(spec, 0, NULL);
+    char *const text = weft_alloc((size_t)n_marks + 1, 2);
+    ck_assert_ptr_nonnull(text);
+    text[0] = 'q';
+    for (int i = 0; i < n_marks; i++)
+        memcpy(text + 1 + 2 * (ptrdiff_t)i, i % 2 == 0 ? "\xCC\x81" : "\xCC\xA3", 2);
+    const char **tokens;
+    int64_t n;
+    ck_assert_int_eq(weft_vocab_cut(vocab, text, &tokens, &n), WEFT_OK);
+    ck_assert_int_eq(n, 1);
+    char *const word = weft_strdup(tokens[0]);
+    weft_free(tokens);
+    weft_free(text);
+    weft_vocab_free(vocab);
+    return word;
+}
+
+/* Thirty marks in a row are sorted; more are parted by U+034F, and no number of them takes for ever. */
+START_TEST(marks_without_end)
+{
+    enum { MOST = 30, MANY = 1000000 };
+    char *word = marked_word(MOST), *longer = marked_word(MOST + 1), *longest = marked_word(MANY);
+    for (int i = 0; i < MOST; i++)
+        ck_assert_mem_eq(word + 1 + 2 * (ptrdiff_t)i, i < MOST / 2 ? "\xCC\xA3" : "\xCC\x81", 2);
+    ck_assert_uint_eq(strlen(word), 1 + 2 * MOST);
+    ck_assert_mem_eq(longer, word, 1 + 2 * MOST);
+    ck_assert_str_eq(longer + 1 + 2 * MOST, "\xCD\x8F\xCC\x81");
+    ck_assert_mem_eq(longest, word, 1 + 2 * MOST);
+    ck_assert_uint_eq(strlen(longest), 1 + 2 * (MANY + (MANY - 1) / MOST));
+    weft_free(word);
+    weft_free(longer);
+    weft_free(longest);
 }
 END_TEST
 
@@ -424,10 +504,12 @@ int main(void)
     TCase *tokens = tcase_create("tokens");
     tcase_add_test(tokens, words_between_spaces);
     tcase_add_test(tokens, punctuation_split_off);
+    tcase_add_test(tokens, punctuation_before_what_is_to_come);
     tcase_add_test(tokens, punctuation_is_reversible);
     tcase_add_test(tokens, characters);
     tcase_add_test(tokens, lower_case);
     tcase_add_test(tokens, normalised);
+    tcase_add_test(tokens, marks_without_end);
     suite_add_tcase(suite, tokens);
     TCase *ids = tcase_create("ids");
     tcase_add_test(ids, ids_by_count_then_bytes);

@@ -229,6 +229,35 @@ START_TEST(sample_is_determined_by_its_seed)
 }
 END_TEST
 
+/* Neither what was said nor the prompt is repeated, whether the likeliest is taken or any is drawn. */
+START_TEST(sample_repeats_no_ngram)
+{
+    for (int i = 0; i < 6; i++) {
+        const int64_t n = 1 + i / 2;
+        int n_free = 0;
+        for (uint64_t seed = 0; seed < 10; seed++) {
+            model m = model_new(true, false, WEFT_POSITION_SINUSOIDAL, seed);
+            for (int barred = 0; barred < 2; barred++) {
+                const weft_sample_spec spec = { .n_tokens = 40,
+                                                .temperature = i % 2,
+                                                .no_repeat_ngram = barred ? n : 0 };
+                weft_hypotheses h = { 0 };
+                int32_t text[N_PROMPT + 40];
+                sample(&m, &spec, &h);
+                memcpy(text, prompt, sizeof prompt);
+                memcpy(text + N_PROMPT, h.ids, (size_t)h.offsets[1] * sizeof *text);
+                const bool repeat = has_repeat(text, N_PROMPT + h.offsets[1], n);
+                ck_assert(!(barred && repeat));
+                n_free += repeat;
+                weft_hypotheses_free(&h);
+            }
+            model_free(&m);
+        }
+        ck_assert_int_gt(n_free, 2); /* else there was nothing to bar */
+    }
+}
+END_TEST
+
 /* How often each token comes first, over many seeds, against its probability. */
 START_TEST(sample_frequencies)
 {
@@ -294,6 +323,9 @@ START_TEST(misuse)
     spec.top_k = -1;
     refused(weft_sample(alone.net, alone.tape, prompt, 3, &spec, &h), WEFT_ERR_RANGE, "top_k");
     spec.top_k = 0;
+    spec.no_repeat_ngram = -1;
+    refused(weft_sample(alone.net, alone.tape, prompt, 3, &spec, &h), WEFT_ERR_RANGE, "ngram -1");
+    spec.no_repeat_ngram = 0;
     weft_params_value(alone.params, 0).real[5 * 16] = (weft_real)NAN; /* of the prompt's 5 */
     refused(weft_sample(alone.net, alone.tape, prompt, 3, &spec, &h), WEFT_ERR_NUMERIC, "logit");
     ck_assert_ptr_null(h.offsets);
@@ -379,8 +411,8 @@ int main(void)
     add_case(suite, tcase_create("threads"), (const TTest *[]){ any_number_of_threads }, 1);
     add_case(suite, tcase_create("sample"),
              (const TTest *[]){ sample_is_full_prefix, sample_is_determined_by_its_seed,
-                                sample_frequencies },
-             3);
+                                sample_repeats_no_ngram, sample_frequencies },
+             4);
     add_case(suite, tcase_create("errors"),
              (const TTest *[]){ misuse, source_beyond_learned_positions }, 2);
     add_case(suite, tcase_create("memory"), (const TTest *[]){ memory_runs_out }, 1);

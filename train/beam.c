@@ -24,7 +24,8 @@ typedef struct row {
 /* A way to go on. */
 typedef struct candidate {
     double score;
-    int32_t row, id, order;
+    weft_real logit;
+    int32_t row, id;
 } candidate;
 
 /* A hypothesis that has ended. */
@@ -39,16 +40,18 @@ typedef struct search {
     int n_models;
     const weft_tokens *source, *prefix;
     int64_t V, n_said;
-    int64_t most;   /* candidates of a row: </s> may take half of them */
+    int64_t most;   /* candidates of a sentence: </s> may take half of them */
     int64_t *limit; /* [B] tokens of each sentence */
     int64_t *n_ended;
     ended *ended; /* [B, beam] */
     row *rows, *next;
     int64_t n_rows;
-    int32_t *ids, *keep;   /* of each row: what is read next, and the row it goes on from */
-    candidate *candidates; /* [rows, most] */
-    int64_t *n_candidates;
-    weft_choice *choices; /* [V], for drawing */
+    int32_t *ids, *keep; /* of each row: what is read next, and the row it goes on from */
+    int64_t *first;      /* [n_open + 1] rows of each sentence that is not over */
+    int64_t n_open;
+    candidate *candidates; /* [B, most] */
+    int64_t *n_candidates; /* [B] */
+    weft_choice *choices;  /* [V], for drawing */
     node *nodes;
     int64_t n_nodes, room;
 } search;
@@ -91,13 +94,19 @@ static int64_t prefix_length(const search *s, int64_t b)
     return s->prefix ? s->prefix->offsets[b + 1] - s->prefix->offsets[b] : 0;
 }
 
+/* What a sentence is called. */
+static int64_t number_of(const search *s, int64_t b)
+{
+    return s->spec->first + s->source->rows[2 * (ptrdiff_t)s->source->offsets[b]];
+}
+
 static weft_status check_prefix(const search *s, int64_t b)
 {
     const int64_t n = prefix_length(s, b);
     if (n > s->limit[b])
-        return weft_error(
-            WEFT_ERR_RANGE, "sentence %d: its prefix has %lld tokens, a hypothesis at most %lld",
-            s->source->rows[2 * s->source->offsets[b]] + 1, (long long)n, (long long)s->limit[b]);
+        return weft_error(WEFT_ERR_RANGE,
+                          "sentence %lld: its prefix has %lld tokens, a hypothesis at most %lld",
+                          (long long)number_of(s, b) + 1, (long long)n, (long long)s->limit[b]);
     for (int64_t i = 0; i < n; i++) {
         const int32_t id = s->prefix->ids[s->prefix->offsets[b] + i];
         if (id < 0 || id >= s->V || id == WEFT_EOS)
@@ -115,6 +124,7 @@ static void search_free(search *s)
     weft_free(s->next);
     weft_free(s->ids);
     weft_free(s->keep);
+    weft_free(s->first);
     weft_free(s->candidates);
     weft_free(s->n_candidates);
     weft_free(s->choices);
@@ -125,7 +135,7 @@ static void search_free(search *s)
 static weft_status allocate(search *s, int64_t most)
 {
     const size_t B = (size_t)s->source->B, n = (size_t)most;
-    s->most = 2 * s->spec->beam < s->V ? 2 * s->spec->beam : s->V;
+    s->most = 2 * s->spec->beam;
     s->limit = weft_alloc(B, sizeof *s->limit);
     s->n_ended = weft_alloc(B, sizeof *s->n_ended);
     s->ended = weft_alloc(n, sizeof *s->ended);
@@ -133,11 +143,12 @@ static weft_status allocate(search *s, int64_t most)
     s->next = weft_alloc(n, sizeof *s->next);
     s->ids = weft_alloc(n, sizeof *s->ids);
     s->keep = weft_alloc(n, sizeof *s->keep);
-    s->candidates = weft_alloc(n, (size_t)s->most * sizeof *s->candidates);
-    s->n_candidates = weft_alloc(n, sizeof *s->n_candidates);
+    s->first = weft_alloc(B + 1, sizeof *s->first);
+    s->candidates = weft_alloc(B, (size_t)s->most * sizeof *s->candidates);
+    s->n_candidates = weft_alloc(B, sizeof *s->n_candidates);
     if (s->spec->sample) s->choices = weft_alloc((size_t)s->V, sizeof *s->choices);
     return s->limit && s->n_ended && s->ended && s->rows && s->next && s->ids && s->keep &&
-                   s->candidates && s->n_candidates && (s->choices || !s->spec->sample)
+                   s->first && s->candidates && s->n_candidates && (s->choices || !s->spec->sample)
                ? WEFT_OK
                : WEFT_ERR_MEMORY;
 }
@@ -226,11 +237,41 @@ static bool repeats(const search *s, int32_t last, int32_t id)
     return false;
 }
 
-/* Put a candidate into its place among the best. */
-static void insert(candidate best[], int64_t *n, int64_t most, candidate c, const weft_real *logits)
+static candidate way_on(const search *s, int64_t r, int64_t id, weft_real logit, double total)
 {
-    int64_t i = *n < most ? (*n)++ : most - 1;
-    for (; i > 0 && logits[best[i - 1].id] < logits[c.id]; i--) best[i] = best[i - 1];
+    return (candidate){ s->rows[r].score + ((double)logit - total), logit, (int32_t)r,
+                        (int32_t)id };
+}
+
+/* Better ones come first, of equals the earlier row's and there the larger logit's, then the lower id. */
+static bool precedes(const candidate *a, const candidate *b)
+{
+    if (a->score != b->score) return a->score > b->score;
+    if (a->row != b->row) return a->row < b->row;
+    if (a->logit != b->logit) return a->logit > b->logit;
+    return a->id < b->id;
+}
+
+static int best_first(const void *a, const void *b) { return precedes(a, b) ? -1 : precedes(b, a); }
+
+/* Add a candidate to the best so far, a heap with the worst on top, which leaves when it is full. */
+static void take(candidate best[], int64_t *n, int64_t most, candidate c)
+{
+    int64_t i = 0;
+    if (*n < most) {
+        i = (*n)++;
+        for (int64_t above; i > 0; i = above) {
+            above = (i - 1) / 2;
+            if (!precedes(&best[above], &c)) break;
+            best[i] = best[above];
+        }
+    } else {
+        for (int64_t below; (below = 2 * i + 1) < most; i = below) {
+            if (below + 1 < most && precedes(&best[below], &best[below + 1])) below++;
+            if (!precedes(&c, &best[below])) break;
+            best[i] = best[below];
+        }
+    }
     best[i] = c;
 }
 
@@ -242,29 +283,27 @@ static weft_real largest_of(const weft_real *x, int64_t n)
     return largest;
 }
 
-/* The likeliest tokens of a row, by falling logit; equals by id. Whole blocks that cannot hold one
- * are passed by. */
-static void likeliest(search *s, int64_t r, const weft_real *logits, double total)
+/* Add the likeliest tokens of a row to the best of its sentence so far. Whole blocks that cannot hold
+ * one are passed by. */
+static void likeliest(const search *s, int64_t r, const weft_real *logits, double total,
+                      candidate best[], int64_t *n)
 {
     enum { BLOCK = 64 };
-    candidate *const best = &s->candidates[r * s->most];
-    int64_t n = 0;
     for (int64_t from = 0; from < s->V; from += BLOCK) {
         const int64_t to = from + BLOCK < s->V ? from + BLOCK : s->V;
-        if (n == s->most && !(largest_of(logits + from, to - from) > logits[best[n - 1].id]))
-            continue;
+        const candidate bound = way_on(s, r, from, largest_of(logits + from, to - from), total);
+        if (*n == s->most && !precedes(&bound, &best[0])) continue;
         for (int64_t i = from; i < to; i++) {
-            if (!(logits[i] > (n < s->most ? -(weft_real)INFINITY : logits[best[n - 1].id])) ||
-                repeats(s, s->rows[r].last, (int32_t)i))
+            const candidate c = way_on(s, r, i, logits[i], total);
+            if (!(logits[i] > -(weft_real)INFINITY) || (*n == s->most && !precedes(&c, &best[0])) ||
+                repeats(s, s->rows[r].last, c.id))
                 continue;
-            const double score = s->rows[r].score + ((double)logits[i] - total);
-            insert(best, &n, s->most, (candidate){ score, (int32_t)r, (int32_t)i, 0 }, logits);
+            take(best, n, s->most, c);
         }
     }
-    s->n_candidates[r] = n;
 }
 
-static void draw(search *s, int64_t r, const weft_real *logits, double total)
+static candidate draw(const search *s, int64_t r, const weft_real *logits, double total)
 {
     const weft_decode_spec *spec = s->spec;
     const row *const from = &s->rows[r];
@@ -274,14 +313,11 @@ static void draw(search *s, int64_t r, const weft_real *logits, double total)
     for (int32_t k = from->last; n > 0 && k >= 0; k = s->nodes[k].before)
         if (same_tokens(s, s->nodes[k].before, from->last, n - 1))
             s->choices[s->nodes[k].id].logit = -INFINITY;
-    const int64_t sentence =
-        spec->first + s->source->rows[2 * (ptrdiff_t)s->source->offsets[from->sentence]];
-    const uint64_t key = weft_random_key(spec->seed, (uint64_t)sentence, (uint64_t)from->place);
+    const uint64_t key =
+        weft_random_key(spec->seed, (uint64_t)number_of(s, from->sentence), (uint64_t)from->place);
     const int32_t id = weft_draw(s->choices, s->V, spec->temperature, spec->top_k, spec->top_p,
                                  weft_random_uniform(key, (uint64_t)s->n_said, 0));
-    s->candidates[r * s->most] =
-        (candidate){ from->score + ((double)logits[id] - total), (int32_t)r, id, 0 };
-    s->n_candidates[r] = 1;
+    return way_on(s, r, id, logits[id], total);
 }
 
 /* What row r is forced to say next; -1: it is free. */
@@ -291,23 +327,25 @@ static int32_t forced_id(const search *s, int64_t r)
     return s->n_said < prefix_length(s, b) ? s->prefix->ids[s->prefix->offsets[b] + s->n_said] : -1;
 }
 
-static void find_candidates(search *s, const weft_real *logits, const weft_real *total)
+/* The ways on from all rows of an open sentence: the best, in their order; or one drawn for each row. */
+static void find_candidates(const search *s, int64_t open, const weft_real *logits,
+                            const weft_real *total)
 {
-    const bool one_by_one = s->spec->sample; /* drawing has one row's memory */
-#pragma omp parallel for if (!one_by_one) num_threads(weft_team(s->n_rows, s->n_rows * s->V))
-    for (int64_t r = 0; r < s->n_rows; r++) {
+    candidate *const found = &s->candidates[open * s->most];
+    int64_t n = 0;
+    for (int64_t r = s->first[open]; r < s->first[open + 1]; r++) {
         const weft_real *const of_row = logits + r * s->V;
+        const double sum = (double)total[r];
         const int32_t id = forced_id(s, r);
-        if (id >= 0) {
-            const double score = s->rows[r].score + ((double)of_row[id] - (double)total[r]);
-            s->candidates[r * s->most] = (candidate){ score, (int32_t)r, id, 0 };
-            s->n_candidates[r] = 1;
-        } else if (s->spec->sample) {
-            draw(s, r, of_row, (double)total[r]);
-        } else {
-            likeliest(s, r, of_row, (double)total[r]);
-        }
+        if (id >= 0)
+            found[n++] = way_on(s, r, id, of_row[id], sum);
+        else if (s->spec->sample)
+            found[n++] = draw(s, r, of_row, sum);
+        else
+            likeliest(s, r, of_row, sum, found, &n);
     }
+    if (!s->spec->sample) qsort(found, (size_t)n, sizeof *found, best_first);
+    s->n_candidates[open] = n;
 }
 
 /* ---- a step -------------------------------------------------------------------------------------- */
@@ -348,36 +386,13 @@ static weft_status say(search *s, int32_t before, int32_t id, int32_t *said)
     return WEFT_OK;
 }
 
-static int by_score(const void *a, const void *b)
-{
-    const candidate *x = a, *y = b;
-    if (x->score != y->score) return x->score > y->score ? -1 : 1;
-    return (x->order > y->order) - (x->order < y->order);
-}
-
-/* The candidates of rows first .. next - 1 side by side, the best first; drawn ones as they are. */
-static candidate *gather(search *s, int64_t first, int64_t next, int64_t *n)
-{
-    candidate *const all = &s->candidates[first * s->most];
-    *n = 0;
-    for (int64_t r = first; r < next; r++)
-        for (int64_t i = 0; i < s->n_candidates[r]; i++) {
-            all[*n] = s->candidates[r * s->most + i];
-            all[*n].order = (int32_t)*n;
-            ++*n;
-        }
-    if (!s->spec->sample && next - first > 1) qsort(all, (size_t)*n, sizeof *all, by_score);
-    return all;
-}
-
-/* The rows that a sentence goes on with, from its candidates; *n_next counts those of the batch. */
-static weft_status choose(search *s, int64_t first, int64_t next, int64_t *n_next)
+/* The rows that an open sentence goes on with, from its candidates; *n_next counts those of the batch. */
+static weft_status choose(search *s, int64_t open, int64_t *n_next)
 {
     const int64_t K = s->spec->beam, begin = *n_next;
-    const int32_t b = s->rows[first].sentence;
-    int64_t n;
-    const candidate *const all = gather(s, first, next, &n);
-    for (int64_t i = 0; i < n && *n_next - begin < K; i++) {
+    const int32_t b = s->rows[s->first[open]].sentence;
+    const candidate *const all = &s->candidates[open * s->most];
+    for (int64_t i = 0; i < s->n_candidates[open] && *n_next - begin < K; i++) {
         const row *const from = &s->rows[all[i].row];
         if (all[i].id == WEFT_EOS) {
             if (i < K) end(s, b, all[i].score, from->last, s->n_said + 1);
@@ -397,6 +412,14 @@ static weft_status choose(search *s, int64_t first, int64_t next, int64_t *n_nex
     return WEFT_OK;
 }
 
+static void find_open(search *s)
+{
+    s->n_open = 0;
+    for (int64_t r = 0; r < s->n_rows; r++)
+        if (r == 0 || s->rows[r].sentence != s->rows[r - 1].sentence) s->first[s->n_open++] = r;
+    s->first[s->n_open] = s->n_rows;
+}
+
 /* One more token for each row. */
 static weft_status step(search *s)
 {
@@ -411,13 +434,14 @@ static weft_status step(search *s)
                 WEFT_ERR_NUMERIC,
                 "weft_decode: the logits of token %lld of a hypothesis are not finite",
                 (long long)s->n_said + 1);
-    find_candidates(s, weft_value(tape, logits).real, sums);
+    find_open(s);
+    const weft_real *const all = weft_value(tape, logits).real;
+    const bool one_by_one = s->spec->sample; /* drawing has one row's memory */
+#pragma omp parallel for if (!one_by_one) num_threads(weft_team(s->n_open, s->n_rows * s->V))
+    for (int64_t open = 0; open < s->n_open; open++) find_candidates(s, open, all, sums);
     int64_t n_next = 0;
-    for (int64_t first = 0, next; first < s->n_rows && status == WEFT_OK; first = next) {
-        for (next = first + 1; next < s->n_rows; next++)
-            if (s->rows[next].sentence != s->rows[first].sentence) break;
-        status = choose(s, first, next, &n_next);
-    }
+    for (int64_t open = 0; open < s->n_open && status == WEFT_OK; open++)
+        status = choose(s, open, &n_next);
     for (int i = 0; i < s->n_models && status == WEFT_OK; i++)
         status = weft_reader_keep(&s->readers[i], n_next, s->keep);
     row *const rows = s->rows;

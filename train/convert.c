@@ -1,5 +1,6 @@
 /* convert.c - a trained model in another form. */
 #include "train/convert.h"
+#include "train/loop_internal.h"
 
 weft_status weft_model_group_heads(weft_model *model, int64_t kv_heads)
 {
@@ -26,20 +27,37 @@ weft_status weft_model_group_heads(weft_model *model, int64_t kv_heads)
     return status;
 }
 
+/* What has changed, but for what matters to training alone, and longer reach, which is made to do
+ * without. */
+static weft_status list_changes(const weft_config *before, weft_config now, char **changes)
+{
+    now.model.init = before->model.init;
+    now.model.dropout = before->model.dropout;
+    now.model.attention_dropout = before->model.attention_dropout;
+    now.model.activation_dropout = before->model.activation_dropout;
+    now.model.rope_scaling = before->model.rope_scaling;
+    now.model.rope_factor = before->model.rope_factor;
+    now.model.rope_length = before->model.rope_length;
+    return weft_trainer_changes(before, &now, changes);
+}
+
 weft_status weft_convert(const char *from, int n, const char *const set[], int64_t kv_heads,
-                         const char *path)
+                         const char *path, char **changes)
 {
     weft_checkpoint_file *file = NULL;
     weft_model *model = NULL;
-    weft_config config;
+    weft_config before, config;
+    *changes = NULL;
     weft_status status = weft_model_open(from, &file);
-    if (status == WEFT_OK) status = weft_model_config(file, &config);
+    if (status == WEFT_OK) status = weft_model_config(file, &before);
+    if (status == WEFT_OK) config = before;
     for (int i = 0; i < n && status == WEFT_OK; i++) status = weft_config_set(&config, set[i]);
     if (status == WEFT_OK) status = weft_config_check_model(&config);
     if (status == WEFT_OK) status = weft_model_read(file, &config, &model);
     weft_checkpoint_close(file);
     if (status == WEFT_OK && kv_heads > 0) status = weft_model_group_heads(model, kv_heads);
     if (status == WEFT_OK) status = weft_model_save(model, path);
+    if (status == WEFT_OK) status = list_changes(&before, model->config, changes);
     weft_model_free(model);
     return status;
 }

@@ -70,7 +70,8 @@ static weft_status sort_items(pass *p, const weft_translator models[], int n_mod
         if (!weft_corpus_ids(p->corpus, WEFT_SOURCE, i, &n_ids))
             return weft_error(WEFT_ERR_STATE,
                               "weft_decode_corpus: the corpus has no encoded source");
-        const weft_status status = weft_translators_reach(models, n_models, i, n_ids);
+        const weft_status status =
+            weft_translators_reach(models, n_models, p->spec->first + i, n_ids);
         if (status != WEFT_OK) return status;
         p->items[i] = (item){ i, n_ids + 1 };
         *total += n_ids + 1;

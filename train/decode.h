@@ -44,7 +44,8 @@ typedef struct weft_decode_spec {
     int64_t top_k;       /* only the k likeliest may be drawn; 0: all */
     double top_p;        /* only the likeliest whose probabilities reach p; 0: all */
     uint64_t seed;
-    int64_t first; /* weft_decode_corpus: number of its first item, a key of what is drawn */
+    int64_t
+        first; /* weft_decode_corpus: number of its first item, from 0: a key of what is drawn */
 } weft_decode_spec;
 
 /* A model that translates, and the tape it works on, made with WEFT_NO_GRAD. Several of them, each
@@ -118,6 +119,7 @@ typedef struct weft_sample_spec {
     int64_t top_k;      /* only the k likeliest may be said (Fan et al. 2018); 0: all */
     double top_p;       /* only the likeliest whose probabilities reach p (Holtzman et al. 2020); 0:
                            all */
+    int64_t no_repeat_ngram; /* nothing is said that ends n tokens a second time; 0: it may */
     uint64_t seed;
     int64_t context; /* tokens that the model looks back over at most; 0: no limit but that of
                         learned positions. Once it is full, its older half is forgotten. */

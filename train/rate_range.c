@@ -46,11 +46,12 @@ weft_status weft_rate_range(const weft_config *config, int64_t n, double low, do
     return status;
 }
 
-double weft_rate_steepest(const weft_rate_point points[], int64_t n_points)
+/* The rate at which the loss falls fastest per factor of the rate; 0 where it never falls. */
+static double steepest_of(const weft_rate_point points[], int64_t n)
 {
-    const int64_t w = n_points < 20 ? 1 : n_points / 10; /* looks past the noise of batches */
+    const int64_t w = n < 20 ? 1 : n / 10; /* looks past the noise of batches */
     double steepest = 0, lr = 0;
-    for (int64_t i = w; i < n_points - w; i++) {
+    for (int64_t i = w; i < n - w; i++) {
         const weft_rate_point a = points[i - w], b = points[i + w];
         const double fall = (a.loss - b.loss) / log(b.lr / a.lr);
         if (!(fall > steepest)) continue;
@@ -58,4 +59,19 @@ double weft_rate_steepest(const weft_rate_point points[], int64_t n_points)
         lr = points[i].lr;
     }
     return lr;
+}
+
+weft_rate_advice weft_rate_advise(const weft_rate_point points[], int64_t n_points)
+{
+    int64_t least = 0;
+    for (int64_t i = 1; i < n_points; i++)
+        if (points[i].loss < points[least].loss) least = i;
+    /* Beyond its least value the loss falls only after it has risen. */
+    const double steepest = n_points > 0 ? steepest_of(points, least + 1) : 0;
+    if (steepest == 0) return (weft_rate_advice){ 0 };
+    const double tenth = points[least].lr / 10;
+    return (weft_rate_advice){ .steepest = steepest,
+                               .least = points[least].lr,
+                               .from = fmin(steepest, tenth),
+                               .to = fmax(steepest, tenth) };
 }

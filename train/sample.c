@@ -16,6 +16,17 @@ typedef struct sampler {
     int64_t n, begin;     /* of ids; the reader has read ids[begin .. begin + t - 1] */
 } sampler;
 
+/* No tokens that would end n of them a second time. */
+static void forbid_repeats(const sampler *s)
+{
+    const int64_t n = s->spec->no_repeat_ngram;
+    if (n == 0 || s->n < n) return;
+    const int32_t *const last = s->ids + s->n - (n - 1);
+    for (int64_t i = n - 1; i < s->n; i++)
+        if (memcmp(s->ids + i - (n - 1), last, (size_t)(n - 1) * sizeof *last) == 0)
+            s->choices[s->ids[i]].logit = -INFINITY;
+}
+
 /* The token at place s->n, with one uniform number. */
 static weft_status draw(sampler *s, const weft_tensor *logits, int32_t *id)
 {
@@ -28,6 +39,7 @@ static weft_status draw(sampler *s, const weft_tensor *logits, int32_t *id)
             return weft_error(WEFT_ERR_NUMERIC, "weft_sample: the logit of token %lld is %g",
                               (long long)i, s->choices[i].logit);
     }
+    forbid_repeats(s);
     *id = weft_draw(s->choices, V, spec->temperature, spec->top_k, spec->top_p,
                     weft_random_uniform(s->key, (uint64_t)s->n, 0));
     return WEFT_OK;
@@ -63,6 +75,9 @@ static weft_status check(int64_t n_prompt, const weft_sample_spec *spec)
     if (spec->context < 0)
         return weft_error(WEFT_ERR_RANGE, "weft_sample: a context of %lld is negative",
                           (long long)spec->context);
+    if (spec->no_repeat_ngram < 0)
+        return weft_error(WEFT_ERR_RANGE, "weft_sample: no_repeat_ngram %lld is negative",
+                          (long long)spec->no_repeat_ngram);
     return weft_draw_check("weft_sample", spec->temperature, spec->top_k, spec->top_p);
 }
 

@@ -59,6 +59,23 @@ if(NOT lines EQUAL 1)
   message(SEND_ERROR "weft translate --stream: ${lines} lines after the first one")
 endif()
 
+# A line that cannot be translated is answered by an empty one, and those behind it are translated.
+execute_process(COMMAND printf "abc\\nd\\377e\\nabcdefghijkl\\nq\\n" OUTPUT_FILE ${WORK}/unfit)
+file(WRITE ${WORK}/short_ones "\n\n\nabcdefghijklmnopq\n")
+execute_process(COMMAND printf "abc\\nq\\n" COMMAND ${WEFT} translate --model pairs WORKING_DIRECTORY ${WORK}
+  OUTPUT_VARIABLE fit)
+string(REPLACE "\n" "\n\n\n" answers "${fit}")
+string(REGEX REPLACE "\n\n$" "" answers "${answers}")
+set(wrong "^weft translate: -:2: byte 2 .0xFF. is not valid UTF-8\nweft translate: line 3 has 12 tokens, and the limit is 10: [^\n]*\n")
+expect(CODE 1 STDIN ${WORK}/unfit ARGS translate --model pairs --stream --max-source 10 OUT "${answers}"
+       ERR_HAS "${wrong}$")
+expect(CODE 1 STDIN ${WORK}/unfit ARGS translate --model pairs --stream --max-source 10 --prefix short_ones --n-best 1
+       OUT_HAS "^1\t-[0-9.]+\t[^\n]+\n2\t-inf\t\n3\t-inf\t\n4\t-inf\t\n$"
+       ERR_HAS "${wrong}weft translate: sentence 4: its prefix has 17 tokens, a hypothesis at most 12\n$")
+file(WRITE ${WORK}/few_prefixes "x\n\n")
+expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --stream --prefix few_prefixes OUT_HAS "^x[^\n]*\n\n$"
+       ERR "weft translate: line counts differ: there are more sentences than prefixes\n")
+
 # ---- logprob: a line a pair; the score of what was said is what it gives
 file(WRITE ${WORK}/two.tsv "abc\txyz\nq\tqq\n")
 execute_process(COMMAND ${WEFT} logprob --model pairs --pairs two.tsv WORKING_DIRECTORY ${WORK}
@@ -89,6 +106,8 @@ string(ASCII 255 byte)
 expect(CODE 2 ERR_HAS "^weft generate: the prompt: [^\n]*UTF-8\n$" ARGS generate --model text_model --prompt "${byte}")
 expect(CODE 0 OUT "the \n" ARGS generate --model text_model --prompt "the " --tokens 0)
 expect(CODE 0 OUT_HAS "..." ARGS generate --model text_model --temperature 0 --top-k 3)
+expect(CODE 0 OUT_HAS "^the [^the ]+\n$" ARGS generate --model text_model --prompt "the " --tokens 9
+       --no-repeat-ngram 1)
 
 # ---- a text longer than what the model reads, in chunks
 expect(CODE 0 OUT_HAS "^-[0-9.]+\t[0-9]+\n$" ARGS logprob --model text_model --text text)
@@ -104,7 +123,12 @@ expect(CODE 2 ERR_HAS "it takes --pairs" ARGS logprob --model pairs --text text)
 expect(CODE 2 ERR_HAS "without --pairs" ARGS logprob --model pairs --text text --pairs two.tsv)
 
 # ---- convert: fewer heads of keys and values, another reach of rotary positions
-expect(CODE 0 OUT_HAS "new form" ARGS convert --model pairs --out grouped --kv-heads 1)
+expect(CODE 0 OUT_HAS "new form" ARGS convert --model pairs --out grouped --kv-heads 1
+       ERR_HAS "^grouped must be trained on .weft train --init grouped., as it is another model than before:\nmodel.kv_heads = 1, before kv_heads = 0\n$")
+expect(CODE 0 OUT_HAS "new form" ARGS convert --model pairs --out sigmoid --set model.attention_weights=sigmoid
+       --set model.dropout=0.5
+       ERR_HAS "^sigmoid must be trained on .weft train --init sigmoid., as it is another model than before:\nmodel.attention_weights = sigmoid, before attention_weights = softmax\n$")
+expect(CODE 0 OUT_HAS "new form" ARGS convert --model pairs --out dropping --set model.dropout=0.5 --set model.init=normal)
 expect(CODE 0 STDIN ${WORK}/source OUT_HAS "..." ARGS translate --model grouped)
 expect(CODE 2 ERR_HAS "cannot be pooled into 3" ARGS convert --model pairs --out nothing --kv-heads 3)
 expect(CODE 2 ERR_HAS "needs model.position = rope" ARGS convert --model pairs --out nothing
@@ -180,12 +204,25 @@ if(NOT svg MATCHES "decoder layer 0 head 0" OR NOT svg MATCHES "␣")
 endif()
 expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --attention maps.png
        ERR "weft translate: --attention maps.png: the file must end in .h5 or .svg\n")
+foreach(file nodir/a.svg nodir/a.h5) # before anything is translated
+  expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --attention ${file} --stream
+         ERR "weft translate: ${file}: cannot create: No such file or directory\n")
+endforeach()
+expect(CODE 2 ARGS generate --model text_model --attention nodir/a.svg
+       ERR "weft generate: nodir/a.svg: cannot create: No such file or directory\n")
+file(MAKE_DIRECTORY ${WORK}/folder.svg)
+expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --attention folder.svg
+       ERR "weft translate: folder.svg: is a directory, not a file\n")
 expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --attention maps.h5 --attention-layer 1
        ERR "weft translate: there is no layer 1: the model's go from 0 to 0\n")
 expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --model pairs --attention maps.h5
        ERR "weft translate: --attention shows one model, not several together\n")
 expect(CODE 2 ARGS translate --model pairs --attention none.svg
        ERR "weft translate: none.svg: there is no sentence to show\n")
+file(GLOB left ${WORK}/*.tmp.* ${WORK}/none.svg*)
+if(left)
+  message(SEND_ERROR "weft translate --attention left ${left}")
+endif()
 
 # ---- unknown words: everything is unknown to a vocabulary of three words
 file(WRITE ${WORK}/few.tsv "a b c\tx y\na b\tx z\nc a\tz x\nb c\tz y\n")
@@ -222,7 +259,9 @@ expect(CODE 2 ARGS translate --model pairs --beam 0 ERR_HAS "--beam 0.*\n")
 expect(CODE 2 ARGS translate --model pairs --beam 2 --n-best 3
        ERR "weft translate: --n-best 3 needs a --beam of at least as many\n")
 expect(CODE 2 ARGS translate --model pairs --top-p 0.5
-       ERR "weft translate: --temperature, --top-k and --top-p need --sample\n")
+       ERR "weft translate: --temperature, --top-k, --top-p and --seed need --sample\n")
+expect(CODE 2 ARGS translate --model pairs --seed 1
+       ERR "weft translate: --temperature, --top-k, --top-p and --seed need --sample\n")
 expect(CODE 2 ARGS translate --model pairs --penalty fair ERR_HAS "one of gnmt.power.word is needed")
 expect(CODE 2 STDIN ${WORK}/source ARGS translate --model pairs --prefix prefixes --max-length 1
        ERR "weft translate: sentence 3: its prefix has 2 tokens, a hypothesis at most 1\n")

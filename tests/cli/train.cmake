@@ -73,8 +73,13 @@ endforeach()
 
 # ---- before training
 expect(CODE 0 ARGS ${tiny} --sanity
-       OUT_HAS "^gradient norm  parameters  layer\n *[0-9.e-]+ +[0-9]+  src_embed\n.*  encoder.layers.0\n.*  decoder.layers.0\n.*every layer has a gradient: fine\nfirst loss [0-9.]+, ln V = 3.3673: fine\none batch of [0-9]+ sentences, [0-9]+ tokens, by heart in 300 updates: loss ")
-expect(CODE 0 OUT_HAS "^learning rate      loss\n *1e-06 .*\nthe loss falls fastest at " ARGS ${tiny} --lr-range)
+       OUT_HAS "^gradient norm  parameters  layer\n *[0-9.e-]+ +[0-9]+  src_embed\n.*  encoder.layers.0\n.*  decoder.layers.0\n.*every layer has a gradient: fine\nfirst loss [0-9.]+, ln V = 3.3673: fine\none batch of [0-9]+ sentences, [0-9]+ tokens, by heart: loss 0.[0-9]+ after [0-9]+ updates: fine\n$")
+expect(CODE 0 ARGS ${tiny} --set model.d_model=256 --sanity
+       OUT_HAS "\nfirst loss [0-9.]+, ln V = 3.3673: logits are large at the beginning, which costs the first updates\n")
+expect(CODE 1 ARGS ${tiny} --set model.d_model=2 --set model.ffn=2 --sanity
+       OUT_HAS "\none batch of [0-9]+ sentences, [0-9]+ tokens, by heart: loss [0-9.]+ after [0-9]+ updates: NOT AS IT SHOULD BE\n$")
+expect(CODE 2 ERR "weft train: --dump-config, --sanity and --lr-range: one at a time\n" ARGS ${tiny} --sanity --lr-range)
+expect(CODE 0 OUT_HAS "^learning rate      loss\n *1e-06 .*\nthe loss falls fastest at [0-9.e-]+ and is least at [0-9.e-]+: a highest rate between [0-9.e-]+ and [0-9.e-]+ is a good start\n$" ARGS ${tiny} --lr-range)
 
 # ---- the best and the last of a run, and their means
 expect(CODE 0 OUT_HAS "held-out" ERR_HAS "chrF|update" ARGS ${tiny} --out several --set train.keep=3
