@@ -162,12 +162,13 @@ weft_var weft_attention_layer_self(const weft_attention_layer *layer, weft_tape 
         return project_out(layer, tape,
                            weft_approximation_apply(layer, tape, in.q, in.k, in.v, packed, causal));
     const weft_attention_spec spec = spec_of(layer, tape, packed, packed->offsets, causal);
-    weft_var y = weft_exact_apply(layer, tape, in.q, in.k, in.v, spec, false);
+    const int64_t longest = packed->longest;
+    weft_var y = weft_exact_apply(layer, tape, in.q, in.k, in.v, spec, longest, false);
     if (layer->exact.global_projections) {
         const weft_var stacked = weft_linear(tape, x, weft_use(tape, layer->global_weight),
                                              weft_use(tape, layer->global_bias), WEFT_IDENTITY);
         const weft_qkv of = split(layer, tape, stacked, packed->angles);
-        y = weft_add(tape, y, weft_exact_apply(layer, tape, of.q, of.k, of.v, spec, true));
+        y = weft_add(tape, y, weft_exact_apply(layer, tape, of.q, of.k, of.v, spec, longest, true));
     }
     return project_out(layer, tape, y);
 }
@@ -195,7 +196,7 @@ weft_var weft_attention_layer_cross(const weft_attention_layer *layer, weft_tape
     const weft_var q = normalise(layer, tape, &layer->q_norm, project(layer, tape, x, 0, layer->D));
     const weft_var k = weft_slice(tape, kv, 1, 0, W), v = weft_slice(tape, kv, 1, W, 2 * W);
     const weft_attention_spec spec = spec_of(layer, tape, packed, offsets, false);
-    return project_out(layer, tape, weft_exact_apply(layer, tape, q, k, v, spec, false));
+    return project_out(layer, tape, weft_exact_apply(layer, tape, q, k, v, spec, 0, false));
 }
 
 weft_var weft_attention_layer_step(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
@@ -228,5 +229,5 @@ weft_var weft_attention_layer_step(const weft_attention_layer *layer, weft_tape 
     weft_attention_spec spec = spec_of(layer, tape, packed, offsets, true);
     spec.at_end = true;
     const weft_var v = weft_slice(tape, kv, 1, W, 2 * W);
-    return project_out(layer, tape, weft_exact_apply(layer, tape, q, k, v, spec, false));
+    return project_out(layer, tape, weft_exact_apply(layer, tape, q, k, v, spec, T, false));
 }

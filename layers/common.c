@@ -3,11 +3,23 @@
 
 #include <stdio.h>
 
+static int64_t longest_of(const weft_tokens *tokens)
+{
+    int64_t longest = tokens->longest;
+    if (longest > 0 || !tokens->offsets) return longest;
+    for (int64_t b = 0; b < tokens->B; b++) {
+        const int64_t n = tokens->offsets[b + 1] - tokens->offsets[b];
+        if (n > longest) longest = n;
+    }
+    return longest;
+}
+
 weft_packed weft_packed_of(weft_tape *tape, const weft_tokens *tokens)
 {
     const int64_t B = tokens->B, N = tokens->N;
     return (weft_packed){ .B = B,
                           .N = N,
+                          .longest = longest_of(tokens),
                           .ids = weft_constant_int(tape, WEFT_DIMS(N), tokens->ids),
                           .offsets = weft_constant_int(tape, WEFT_DIMS(B + 1), tokens->offsets),
                           .rows = weft_constant_int(tape, WEFT_DIMS(N, 2), tokens->rows) };

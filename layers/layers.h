@@ -12,7 +12,7 @@
 
 /* A packed batch on a tape: offsets [B+1] and rows [N, 2] (see specs.h). */
 typedef struct weft_packed {
-    int64_t B, N;
+    int64_t B, N, longest;       /* tokens of the longest sentence; 0: not known */
     weft_var ids, offsets, rows; /* int32 */
     weft_var angles;             /* rotary positions: [N, K], see weft_rotary; WEFT_NIL: none */
     weft_var past_angles; /* a step whose keys are kept as they are: of all tokens, [B (t+1), K] */
