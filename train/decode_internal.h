@@ -49,7 +49,8 @@ weft_status weft_decode_check(const char *function, const weft_transformer *mode
 /** The same for models that are to decide together: WEFT_ERR_SHAPE for different vocabularies. */
 weft_status weft_translators_check(const char *function, const weft_translator models[],
                                    int n_models) WEFT_MUST_CHECK;
-/** WEFT_ERR_INPUT where item i, of n tokens, is longer than a model's learned positions. */
+/** WEFT_ERR_INPUT where item i, of n tokens, is longer than a model's learned positions or projection of
+ *  keys. */
 weft_status weft_translators_reach(const weft_translator models[], int n_models, int64_t i,
                                    int64_t n) WEFT_MUST_CHECK;
 
