@@ -385,6 +385,8 @@ START_TEST(forms_of_attention_must_fit_together)
           "model.attention_weights=sigmoid", "model.mixer=rnn", "model.position=none");
     UNFIT("model.sigmoid_bias = -2 needs model.attention_weights = sigmoid",
           "model.sigmoid_bias=-2");
+    UNFIT("model.sigmoid_bias_auto = false needs model.attention_weights = sigmoid",
+          "model.sigmoid_bias_auto=false");
     UNFIT("model.max_distance = 8 needs model.position = t5 or shaw", "model.position=alibi",
           "model.max_distance=8");
     UNFIT("so it needs an encoder: for model.kind = decoder-only take window",

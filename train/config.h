@@ -156,6 +156,7 @@ typedef struct weft_config {
             global_tokens, max_distance;
         weft_weights_kind attention_weights;
         double sigmoid_bias;
+        bool sigmoid_bias_auto;
         weft_config_features feature_kind;
         weft_config_sharing linformer_share;
         int64_t features, redraw, lsh_rounds, lsh_chunk, linformer_k, linformer_length;

@@ -239,6 +239,9 @@ static weft_status check_exact(const weft_config *config)
         return weft_error(WEFT_ERR_INPUT,
                           "model.sigmoid_bias = %g needs model.attention_weights = sigmoid",
                           config->model.sigmoid_bias);
+    if (!config->model.sigmoid_bias_auto && config->model.attention_weights != WEFT_SIGMOID)
+        return weft_error(WEFT_ERR_INPUT, "model.sigmoid_bias_auto = false needs "
+                                          "model.attention_weights = sigmoid");
     if (config->model.max_distance != 0 && position != WEFT_CONFIG_T5 &&
         position != WEFT_CONFIG_SHAW)
         return weft_error(WEFT_ERR_INPUT,

@@ -77,7 +77,8 @@ static weft_exact_config exact_of(const weft_config *config)
                                              .n_global = config->model.global_tokens },
                                 .weights = config->model.attention_weights,
                                 .sigmoid_bias = config->model.sigmoid_bias,
-                                .has_sigmoid_bias = config->model.sigmoid_bias != 0,
+                                .has_sigmoid_bias = config->model.sigmoid_bias != 0 ||
+                                                    !config->model.sigmoid_bias_auto,
                                 .reach = config->model.max_distance };
     exact.global_projections = config->model.attention == WEFT_CONFIG_LONGFORMER;
     if (position == WEFT_CONFIG_ALIBI) exact.relative = WEFT_RELATIVE_ALIBI;
