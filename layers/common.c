@@ -54,6 +54,8 @@ double weft_training_dropout(const weft_tape *tape, double p)
     return weft_tape_flags(tape) & WEFT_NO_GRAD ? 0 : p;
 }
 
+enum { MOST_VALUE_WIDTH = 1 << 30 }; /* times heads, beside D, within 64 bits */
+
 weft_status weft_layer_config_check(const weft_layer_config *config, const char *what)
 {
     if (config->D < 1 || config->F < 1 || config->heads < 1)
@@ -65,6 +67,9 @@ weft_status weft_layer_config_check(const weft_layer_config *config, const char 
     if (config->kv_heads < 0 || (config->kv_heads > 0 && config->heads % config->kv_heads != 0))
         return weft_error(WEFT_ERR_SHAPE, "%s: %d heads do not divide among %d of keys and values",
                           what, config->heads, config->kv_heads);
+    if (config->value_width < 0 || config->value_width > MOST_VALUE_WIDTH)
+        return weft_error(WEFT_ERR_RANGE, "%s: heads with values %lld wide", what,
+                          (long long)config->value_width);
     if (!(config->layer_scale >= 0) || !(config->alpha >= 0) || !(config->beta >= 0))
         return weft_error(WEFT_ERR_RANGE, "%s: layer_scale, alpha and beta must not be negative",
                           what);

@@ -113,7 +113,8 @@ weft_status weft_exact_init(weft_attention_layer *layer, weft_params *params, co
         weft_status status = weft_add_param(params, prefix, "relative_keys", WEFT_DIMS(C, K), init,
                                             &layer->relative);
         if (status == WEFT_OK)
-            status = weft_add_param(params, prefix, "relative_values", WEFT_DIMS(C, K), init,
+            status = weft_add_param(params, prefix, "relative_values",
+                                    WEFT_DIMS(C, layer->v_width / layer->kv_heads), init,
                                     &layer->relative_values);
         if (status != WEFT_OK) return status;
     }

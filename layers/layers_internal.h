@@ -43,7 +43,7 @@ weft_var weft_approximation_apply(const weft_attention_layer *layer, weft_tape *
                                   weft_var k, weft_var v, const weft_packed *packed, bool causal);
 /** Does decoding keep sums that do not grow with the text? */
 bool weft_approximation_keeps_sums(const weft_layer_config *config);
-/** Columns of what decoding keeps; 2 G K of exact attention. */
+/** Columns of what decoding keeps; G (K + Kv) of exact attention. */
 int64_t weft_approximation_past_width(const weft_layer_config *config);
 /** The same as apply for one further token a sentence: see weft_attention_layer_step. */
 weft_var weft_approximation_step(const weft_attention_layer *layer, weft_tape *tape, weft_var q,

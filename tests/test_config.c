@@ -309,6 +309,9 @@ START_TEST(values_must_fit_together)
           "would turn anew",
           "model.attention=performer", "model.position=rope", "model.rope_scaling=dynamic",
           "model.rope_length=64");
+    UNFIT("model.value_width = 9 is that of heads of self-attention: it needs model.mixer = "
+          "attention",
+          "model.value_width=9", "model.mixer=gru");
     UNFIT("model.attention = lsh needs model.mixer = attention", "model.attention=lsh",
           "model.mixer=lstm", "model.position=none");
     UNFIT("model.kv_heads = 2 groups the heads of self-attention", "model.mixer=gru",

@@ -93,6 +93,8 @@ static const key keys[] = {
       "attention heads H; divides D" },
     { "model.kv_heads", INTEGER, AT(model, kv_heads), "0", "[0, 1024]", 0,
       "heads of keys and values G, which divides H; 1: multi-query; 0: as many as heads" },
+    { "model.value_width", INTEGER, AT(model, value_width), "0", "[0, 65536]", 0,
+      "width of a head's values (the paper's d_v); 0: that of its keys, D / H" },
     { "model.encoder_layers", INTEGER, AT(model, encoder_layers), "6", "[1, 1000]", 0,
       "layers of the encoder" },
     { "model.decoder_layers", INTEGER, AT(model, decoder_layers), "6", "[1, 1000]", 0,

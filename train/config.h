@@ -136,7 +136,8 @@ typedef struct weft_config {
     } data;
     struct {
         weft_config_model kind;
-        int64_t d_model, ffn, heads, kv_heads, encoder_layers, decoder_layers, max_positions;
+        int64_t d_model, ffn, heads, kv_heads, value_width, encoder_layers, decoder_layers,
+            max_positions;
         double dropout, attention_dropout, activation_dropout;
         weft_config_activation activation;
         weft_config_norm norm;

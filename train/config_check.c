@@ -210,6 +210,11 @@ static weft_status check_mixer(const weft_config *config)
                           "model.kv_heads = %lld groups the heads of self-attention: it needs "
                           "model.mixer = attention",
                           (long long)config->model.kv_heads);
+    if (config->model.value_width > 0)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.value_width = %lld is that of heads of self-attention: it needs "
+                          "model.mixer = attention",
+                          (long long)config->model.value_width);
     if (config->model.qk_norm)
         return weft_error(WEFT_ERR_INPUT, "model.qk_norm normalises queries and keys of "
                                           "self-attention: it needs model.mixer = attention");

@@ -6,7 +6,7 @@
 
 /* B sentences, each with t tokens read; sentences groups[s] .. groups[s+1] - 1 translate source s of
  * S. Keys and values live here between steps, because every step resets the tape: self[i] is
- * [B, t, 2 G K] (recurrent: the state [B, 1, S]), memory[i] [M, 2 G K] with source s from row memory_offsets[s]. */
+ * [B, t, G (K + Kv)] (recurrent: the state [B, 1, S]), memory[i] [M, G (K + Kv)] with source s from row memory_offsets[s]. */
 typedef struct weft_reader {
     const weft_transformer *model;
     weft_tape *tape;

@@ -127,6 +127,7 @@ weft_transformer_config weft_model_shape(const weft_config *config, int64_t sour
         .F = config->model.ffn,
         .heads = (int)config->model.heads,
         .kv_heads = (int)config->model.kv_heads,
+        .value_width = config->model.value_width,
         .place = places[config->model.norm],
         .norm = { config->model.norm_kind == WEFT_CONFIG_LAYER_NORM ? WEFT_LAYER_NORM
                                                                     : WEFT_RMS_NORM,
