@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_SIZES = 24, MOST_VARIANTS = 16, MOST_RUNS = 64 };
+enum { MOST_SIZES = 24, MOST_VARIANTS = 24, MOST_RUNS = 64 };
 
 typedef struct arguments {
     const char *variant, *n, *svg;
@@ -114,7 +114,7 @@ static void print_size(const course *c, const measured *m, bool json)
                "%.0f}\n",
                c->variant->name, (long long)m->n, m->forward_ms, m->ms, m->bytes);
     else
-        printf("%-10s %8lld %12.3f %14.3f %10.2f\n", c->variant->name, (long long)m->n,
+        printf("%-18s %8lld %12.3f %14.3f %10.2f\n", c->variant->name, (long long)m->n,
                m->forward_ms, m->ms, m->bytes / (1 << 20));
     fflush(stdout);
 }
@@ -128,7 +128,7 @@ static void print_exponents(const course *c, bool json)
                "\"bytes_exponent\": %.3f, \"claimed_bytes\": \"%s\"}\n",
                c->variant->name, time, c->variant->claimed_time, bytes, c->variant->claimed_bytes);
     else
-        printf("%-10s time grows as n^%.2f (claimed: %s), memory as n^%.2f (claimed: %s)\n",
+        printf("%-18s time grows as n^%.2f (claimed: %s), memory as n^%.2f (claimed: %s)\n",
                c->variant->name, time, c->variant->claimed_time, bytes, c->variant->claimed_bytes);
 }
 
@@ -228,7 +228,8 @@ static weft_status choose(const arguments *args, course courses[MOST_VARIANTS], 
         if (fits)
             courses[(*n)++] = (course){ .variant = v };
         else if (!all)
-            return weft_error(WEFT_ERR_INPUT, "--variant %s: there is no causal one", v->name);
+            return weft_error(WEFT_ERR_INPUT, "--variant %s: there is %s", v->name,
+                              args->causal ? "no causal one" : "only a causal one");
     }
     return WEFT_OK;
 }
@@ -244,7 +245,7 @@ static weft_status bench(const arguments *args)
     if (status == WEFT_OK) status = choose(args, courses, &n);
     if (status != WEFT_OK) return status;
     if (!args->json)
-        printf("%lld heads of %lld, %s, %d threads\n%-10s %8s %12s %14s %10s\n",
+        printf("%lld heads of %lld, %s, %d threads\n%-18s %8s %12s %14s %10s\n",
                (long long)args->heads, (long long)args->width,
                args->causal ? "causal" : "not causal", weft_threads(), "", "n", "forward ms",
                "and backward", "MiB");
@@ -259,8 +260,10 @@ int weft_cli_bench_attention(int argc, char **argv)
     arguments args = { .variant = "full", .n = "256..4096", .heads = 8, .width = 64, .seconds = 1 };
     const weft_cli_option options[] = {
         { "variant", WEFT_CLI_TEXT, &args.variant, "NAME",
-          "full, window, dilated, strided, fixed, bigbird, sigmoid, lsh,\n"
-          "                             linear, favor, linformer, probsparse or all; full",
+          "full, window, dilated, strided, fixed, longformer, bigbird,\n"
+          "                             global_tokens, kv_heads, alibi, t5, shaw, sigmoid,\n"
+          "                             linear, performer, lsh, linformer, probsparse,\n"
+          "                             probsparse_causal or all; full",
           0, 0 },
         { "n", WEFT_CLI_TEXT, &args.n, "A..B", "tokens, doubled from A to B; 256..4096", 0, 0 },
         { "heads", WEFT_CLI_INTEGER, &args.heads, "H", "heads; 8", 1, 1024 },

@@ -1,11 +1,13 @@
-/* bench_variants.c - one function and one line for each kind of attention. */
+/* bench_variants.c - one function and one line for each kind of attention, named as the configuration names
+ * it: a value of model.attention, model.position or model.attention_weights, or a key. */
 #include "cli/bench_variants.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Windows, blocks, chunks and features as long as the papers have them. */
-enum { WINDOW = 256, BLOCK = 64, CHUNK = 64, ROUNDS = 4, FEATURES = 256, PROJECTED = 256 };
+/* Windows, blocks, chunks, features and distances as many as the papers have. */
+enum { WINDOW = 256, GLOBAL = 16, BLOCK = 64, CHUNK = 64, ROUNDS = 4, FEATURES = 256 };
+enum { PROJECTED = 256, T5_REACH = 128, SHAW_REACH = 16 };
 
 /* ---- one kernel, several patterns ---------------------------------------------------------------- */
 
@@ -25,6 +27,28 @@ static weft_var window(weft_tape *t, const weft_bench_shape *s, weft_var q, weft
     weft_attention_spec spec = plain(s);
     spec.pattern = (weft_pattern_spec){ .kind = WEFT_PATTERN_WINDOW, .window = WINDOW };
     return weft_attention(t, q, k, v, &spec);
+}
+
+static weft_var global_tokens(weft_tape *t, const weft_bench_shape *s, weft_var q, weft_var k,
+                              weft_var v)
+{
+    weft_attention_spec spec = plain(s);
+    spec.pattern =
+        (weft_pattern_spec){ .kind = WEFT_PATTERN_WINDOW, .window = WINDOW, .n_global = GLOBAL };
+    return weft_attention(t, q, k, v, &spec);
+}
+
+/* A call for the global tokens, by projections of their own, and one for all others. */
+static weft_var longformer(weft_tape *t, const weft_bench_shape *s, weft_var q, weft_var k,
+                           weft_var v)
+{
+    weft_attention_spec spec = plain(s);
+    spec.pattern = (weft_pattern_spec){
+        .kind = WEFT_PATTERN_WINDOW, .window = WINDOW, .n_global = GLOBAL, .rows = WEFT_ROWS_LOCAL
+    };
+    const weft_var y = weft_attention(t, q, k, v, &spec);
+    spec.pattern.rows = WEFT_ROWS_GLOBAL;
+    return weft_add(t, y, weft_attention(t, q, k, v, &spec));
 }
 
 static weft_var dilated(weft_tape *t, const weft_bench_shape *s, weft_var q, weft_var k, weft_var v)
@@ -70,6 +94,50 @@ static weft_var bigbird(weft_tape *t, const weft_bench_shape *s, weft_var q, wef
     return weft_attention(t, q, k, v, &spec);
 }
 
+/* A fourth of the heads, or one. */
+static weft_var kv_heads(weft_tape *t, const weft_bench_shape *s, weft_var q, weft_var k,
+                         weft_var v)
+{
+    weft_attention_spec spec = plain(s);
+    spec.kv_heads = s->heads % 4 == 0 ? s->heads / 4 : 1;
+    const int64_t columns = spec.kv_heads * s->width;
+    return weft_attention(t, q, weft_slice(t, k, 1, 0, columns), weft_slice(t, v, 1, 0, columns),
+                          &spec);
+}
+
+static weft_var alibi(weft_tape *t, const weft_bench_shape *s, weft_var q, weft_var k, weft_var v)
+{
+    weft_attention_spec spec = plain(s);
+    spec.alibi = true;
+    return weft_attention(t, q, k, v, &spec);
+}
+
+/* A table [R, C] that wants a gradient, as a model's does: of one number of x. */
+static weft_var table(weft_tape *t, weft_var x, int64_t R, int64_t C)
+{
+    const weft_var one = weft_slice(t, weft_slice(t, x, 0, 0, 1), 1, 0, 1);
+    return weft_contiguous(t, weft_expand(t, one, WEFT_DIMS(R, C)));
+}
+
+static weft_var t5(weft_tape *t, const weft_bench_shape *s, weft_var q, weft_var k, weft_var v)
+{
+    weft_attention_spec spec = plain(s);
+    spec.relative = table(t, q, s->heads, 2 * T5_REACH + 1);
+    return weft_attention(t, q, k, v, &spec);
+}
+
+static weft_var shaw(weft_tape *t, const weft_bench_shape *s, weft_var q, weft_var k, weft_var v)
+{
+    enum { C = 2 * SHAW_REACH + 1 };
+    weft_attention_spec spec = plain(s);
+    const weft_var heads = weft_reshape(t, q, WEFT_DIMS(s->n * s->heads, s->width)),
+                   by_distance = weft_matmul_t(t, heads, false, table(t, q, C, s->width), true);
+    spec.relative = weft_permute(t, weft_reshape(t, by_distance, WEFT_DIMS(s->n, s->heads, C)), 3,
+                                 (int[]){ 1, 0, 2 });
+    spec.relative_values = table(t, v, C, s->width);
+    return weft_attention(t, q, k, v, &spec);
+}
+
 static weft_var sigmoid(weft_tape *t, const weft_bench_shape *s, weft_var q, weft_var k, weft_var v)
 {
     weft_attention_spec spec = plain(s);
@@ -94,7 +162,8 @@ static weft_var linear(weft_tape *t, const weft_bench_shape *s, weft_var q, weft
         t, q, k, v, &(weft_linear_attention_spec){ .heads = s->heads, .causal = s->causal });
 }
 
-static weft_var favor(weft_tape *t, const weft_bench_shape *s, weft_var q, weft_var k, weft_var v)
+static weft_var performer(weft_tape *t, const weft_bench_shape *s, weft_var q, weft_var k,
+                          weft_var v)
 {
     const weft_var w = weft_favor_directions(t, FEATURES, s->width, false, 1);
     const weft_favor_spec queries = { .heads = s->heads, .stabiliser = WEFT_STABILISE_ROW };
@@ -122,8 +191,16 @@ static weft_var probsparse(weft_tape *t, const weft_bench_shape *s, weft_var q, 
     return weft_probsparse_attention(
         t, q, k, v,
         &(weft_probsparse_spec){ .heads = s->heads,
-                                 .kind = s->causal ? WEFT_PROBSPARSE_CAUSAL : WEFT_PROBSPARSE,
+                                 .kind = s->causal ? WEFT_PROBSPARSE_PUBLISHED : WEFT_PROBSPARSE,
                                  .key = 1 });
+}
+
+static weft_var probsparse_causal(weft_tape *t, const weft_bench_shape *s, weft_var q, weft_var k,
+                                  weft_var v)
+{
+    return weft_probsparse_attention(
+        t, q, k, v,
+        &(weft_probsparse_spec){ .heads = s->heads, .kind = WEFT_PROBSPARSE_CAUSAL, .key = 1 });
 }
 
 /* Claims are of one head's work; memory that of forms that hold no scores. */
@@ -133,13 +210,20 @@ const weft_bench_variant weft_bench_variants[] = {
     { "dilated", true, true, "n", "n", dilated },
     { "strided", true, true, "n^1.5", "n", strided },
     { "fixed", true, true, "n^1.5", "n", fixed },
+    { "longformer", false, true, "n", "n", longformer },
     { "bigbird", true, true, "n", "n", bigbird },
+    { "global_tokens", true, true, "n", "n", global_tokens },
+    { "kv_heads", true, true, "n^2", "n", kv_heads },
+    { "alibi", true, true, "n^2", "n", alibi },
+    { "t5", true, true, "n^2", "n", t5 },
+    { "shaw", true, true, "n^2", "n", shaw },
     { "sigmoid", true, true, "n^2", "n", sigmoid },
-    { "lsh", true, true, "n log n", "n", lsh },
     { "linear", true, true, "n", "n", linear },
-    { "favor", true, true, "n", "n", favor },
+    { "performer", true, true, "n", "n", performer },
+    { "lsh", true, true, "n log n", "n", lsh },
     { "linformer", false, true, "n", "n", linformer },
     { "probsparse", true, true, "n log n", "n", probsparse },
+    { "probsparse_causal", true, false, "n log n", "n", probsparse_causal },
 };
 const int weft_bench_n_variants = sizeof weft_bench_variants / sizeof *weft_bench_variants;
 

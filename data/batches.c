@@ -283,6 +283,7 @@ static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 static void find_limits(weft_batches *b)
 {
     weft_batches_limits *limits = &b->limits;
+    limits->longest = b->spec.context > 0 ? b->spec.context : b->longest;
     if (b->varies) {
         if (b->has[WEFT_SOURCE]) limits->source_tokens = b->spec.batch_tokens;
         if (b->has[WEFT_TARGET]) limits->target_tokens = b->spec.batch_tokens;
@@ -642,6 +643,7 @@ void weft_batches_largest(weft_batches *b, weft_batch *batch)
         largest = i;
     }
     fill(b, largest, batch);
+    batch->source.longest = batch->target.longest = b->limits.longest;
 }
 
 /* ---- parts of a batch ------------------------------------------------------------------------ */

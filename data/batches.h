@@ -62,13 +62,15 @@ int64_t weft_batches_count(const weft_batches *batches);
 weft_status weft_batches_get(weft_batches *batches, int64_t index,
                              weft_batch *batch) WEFT_MUST_CHECK;
 
-/* What no batch of any epoch exceeds, and the sentences left out: in all, by max_length, by
- * max_ratio; and the first of them (its number from 0; -1: none). */
+/* What no batch of any epoch exceeds, on either side the tokens of a sentence; and the sentences left
+ * out: in all, by max_length, by max_ratio; and the first of them (its number from 0; -1: none). */
 typedef struct weft_batches_limits {
-    int64_t source_tokens, target_tokens, sentences, dropped, too_long, uneven, first_dropped;
+    int64_t source_tokens, target_tokens, sentences, longest, dropped, too_long, uneven,
+        first_dropped;
 } weft_batches_limits;
 weft_batches_limits weft_batches_get_limits(const weft_batches *batches);
-/** The batch of this epoch with the most tokens on both sides together, for a dry plan. */
+/** The batch of this epoch with the most tokens on both sides together, for a dry plan; `longest` is that
+ *  of any batch. */
 void weft_batches_largest(weft_batches *batches, weft_batch *batch);
 
 /** Part j of k (0 <= j < k) of a batch of this iterator, cut between sentences so that target (or,

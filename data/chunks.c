@@ -1,35 +1,39 @@
 /* chunks.c - where chunks lie, and what a token gets that lies in several. */
 #include "data/chunks.h"
 
+/* Tokens of the text in a whole chunk. */
+static int64_t room(const weft_chunks *c) { return c->length - c->reserved; }
+static int64_t stride(const weft_chunks *c) { return room(c) - c->overlap; }
+
 weft_status weft_chunks_check(const weft_chunks *chunks)
 {
-    if (chunks->n >= 0 && chunks->overlap >= 0 && chunks->overlap < chunks->length) return WEFT_OK;
+    if (chunks->reserved < 0)
+        return weft_error(WEFT_ERR_RANGE, "chunks with room for %lld more tokens",
+                          (long long)chunks->reserved);
+    if (chunks->n >= 0 && chunks->overlap >= 0 && chunks->overlap < room(chunks)) return WEFT_OK;
     return weft_error(WEFT_ERR_RANGE,
                       "chunks of %lld tokens with an overlap of %lld: it must be below the length",
-                      (long long)chunks->length, (long long)chunks->overlap);
+                      (long long)room(chunks), (long long)chunks->overlap);
 }
-
-static int64_t stride(const weft_chunks *c) { return c->length - c->overlap; }
 
 int64_t weft_chunks_count(const weft_chunks *chunks)
 {
-    if (chunks->n <= chunks->length) return chunks->n > 0;
-    return 1 + (chunks->n - chunks->length - 1) / stride(chunks) + 1;
+    if (chunks->n <= room(chunks)) return chunks->n > 0;
+    return 1 + (chunks->n - room(chunks) - 1) / stride(chunks) + 1;
 }
 
 weft_chunk weft_chunks_get(const weft_chunks *chunks, int64_t i)
 {
     const int64_t from = i * stride(chunks);
-    return (weft_chunk){ from,
-                         chunks->n - from < chunks->length ? chunks->n : from + chunks->length };
+    return (weft_chunk){ from, chunks->n - from < room(chunks) ? chunks->n : from + room(chunks) };
 }
 
 int64_t weft_chunks_row(const weft_chunks *chunks, int64_t i)
 {
     const int64_t count = weft_chunks_count(chunks); /* all but the last are whole */
-    if (i < count || i == 0) return i * chunks->length;
+    if (i < count || i == 0) return i * room(chunks);
     const weft_chunk last = weft_chunks_get(chunks, count - 1);
-    return (count - 1) * chunks->length + last.to - last.from;
+    return (count - 1) * room(chunks) + last.to - last.from;
 }
 
 /* How much a chunk shows of what is around token p. */
@@ -44,7 +48,7 @@ static int64_t context(const weft_chunks *c, weft_chunk_merge merge, weft_chunk 
 void weft_chunks_merge(const weft_chunks *chunks, weft_chunk_merge merge, int64_t W,
                        const double rows[], double merged[])
 {
-    const int64_t count = weft_chunks_count(chunks), length = chunks->length;
+    const int64_t count = weft_chunks_count(chunks), length = room(chunks);
     for (int64_t p = 0; p < chunks->n; p++) {
         const int64_t first = p < length ? 0 : (p - length) / stride(chunks) + 1;
         int64_t last = p / stride(chunks), best = -1;

@@ -1,7 +1,7 @@
 /* chunks.h - a text longer than a model reads, cut into chunks that overlap, and their results merged.
  *
- * Chunks of `length` tokens begin every length - overlap tokens; the last is the first that reaches the
- * end, so none lies inside another. Their results are rows, chunk after chunk. */
+ * Chunks of length - reserved tokens begin every length - reserved - overlap tokens; the last is the
+ * first that reaches the end, so none lies inside another. Their results are rows, chunk after chunk. */
 #ifndef WEFT_DATA_CHUNKS_H
 #define WEFT_DATA_CHUNKS_H
 
@@ -9,7 +9,8 @@
 
 typedef struct weft_chunks {
     int64_t n;               /* tokens of the text */
-    int64_t length, overlap; /* 0 <= overlap < length */
+    int64_t length, overlap; /* of a chunk; shared with the next */
+    int64_t reserved;        /* of the length, for what is put around each chunk: [CLS], [SEP] */
 } weft_chunks;
 typedef struct weft_chunk {
     int64_t from, to; /* tokens from .. to - 1 */
@@ -23,7 +24,7 @@ typedef enum weft_chunk_merge {
     WEFT_MERGE_MEAN    /* the mean of all */
 } weft_chunk_merge;
 
-/** WEFT_ERR_RANGE unless n >= 0 and 0 <= overlap < length. */
+/** WEFT_ERR_RANGE unless n >= 0, reserved >= 0 and 0 <= overlap < length - reserved. */
 weft_status weft_chunks_check(const weft_chunks *chunks) WEFT_MUST_CHECK;
 /** How many there are; 0 for an empty text. */
 int64_t weft_chunks_count(const weft_chunks *chunks);

@@ -242,14 +242,12 @@ bool weft_approximation_keeps_sums(const weft_layer_config *config)
 int64_t weft_approximation_past_width(const weft_layer_config *config)
 {
     const weft_approximation *a = &config->approximation;
-    const int64_t D = config->D, K = D / config->heads, kv_width = weft_layer_kv_width(config);
+    const int64_t D = config->D, K = D / config->heads, kv_width = weft_layer_kv_width(config),
+                  v_width = weft_layer_v_width(config), G = (kv_width - v_width) / K;
     switch (a->kind) {
-    case WEFT_BY_FEATURES: return kv_width / 2 * (K + 1);
-    case WEFT_BY_RANDOM: {
-        const int64_t F = a->hyperbolic ? 2 * a->features : a->features;
-        return kv_width / 2 / K * F * (K + 1);
-    }
-    case WEFT_BY_BUCKETS: return 2 * D;
+    case WEFT_BY_FEATURES: return K * (v_width + G);
+    case WEFT_BY_RANDOM: return (a->hyperbolic ? 2 : 1) * a->features * (v_width + G);
+    case WEFT_BY_BUCKETS: return D + v_width;
     case WEFT_BY_CHOICE:
     case WEFT_BY_CAUSAL_CHOICE: return D + kv_width;
     case WEFT_EXACT:
@@ -281,10 +279,10 @@ weft_var weft_approximation_step(const weft_attention_layer *layer, weft_tape *t
                                  weft_var offsets)
 {
     const weft_approximation_kind kind = layer->approximation.kind;
-    const int64_t B = packed->B, D = layer->D;
+    const int64_t B = packed->B, D = layer->D, v_width = layer->v_width;
     if (kind == WEFT_BY_FEATURES || kind == WEFT_BY_RANDOM)
         return step_by_sums(layer, tape, q, k, v, past, B);
-    const int64_t W = kind == WEFT_BY_BUCKETS ? 0 : layer->kv_width / 2, width = D + W + D;
+    const int64_t W = kind == WEFT_BY_BUCKETS ? 0 : layer->k_width, width = D + W + v_width;
     const weft_var next = W ? weft_concat(tape, 3, (weft_var[]){ q, k, v }, 1)
                             : weft_concat(tape, 2, (weft_var[]){ q, v }, 1);
     weft_var all = weft_reshape(tape, next, WEFT_DIMS(B, 1, width));
@@ -298,7 +296,7 @@ weft_var weft_approximation_step(const weft_attention_layer *layer, weft_tape *t
                    keys = W ? weft_slice(tape, all, 1, D, D + W) : queries;
     const weft_var y = weft_approximation_apply(
         layer, tape, queries, keys, weft_slice(tape, all, 1, D + W, width), &whole, true);
-    return weft_reshape(tape,
-                        weft_slice(tape, weft_reshape(tape, y, WEFT_DIMS(B, T, D)), 1, T - 1, T),
-                        WEFT_DIMS(B, D));
+    /* as many heads of values as of queries */
+    const weft_var of_all = weft_reshape(tape, y, WEFT_DIMS(B, T, v_width));
+    return weft_reshape(tape, weft_slice(tape, of_all, 1, T - 1, T), WEFT_DIMS(B, v_width));
 }

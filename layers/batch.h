@@ -11,6 +11,7 @@ typedef struct weft_tokens {
     const int32_t *offsets; /* [B+1]: the row where each sentence begins; offsets[B] = N */
     const int32_t *rows;    /* [N, 2]: the sentence's number in the corpus, and the position in it;
                                the key of every random number drawn for this token */
+    int64_t longest; /* tokens of the longest sentence, for a dry tape; 0: as the offsets say */
 } weft_tokens;
 
 /* A batch for training. Decoder-only models have no source (B = N = 0). */

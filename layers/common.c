@@ -3,11 +3,23 @@
 
 #include <stdio.h>
 
+static int64_t longest_of(const weft_tokens *tokens)
+{
+    int64_t longest = tokens->longest;
+    if (longest > 0 || !tokens->offsets) return longest;
+    for (int64_t b = 0; b < tokens->B; b++) {
+        const int64_t n = tokens->offsets[b + 1] - tokens->offsets[b];
+        if (n > longest) longest = n;
+    }
+    return longest;
+}
+
 weft_packed weft_packed_of(weft_tape *tape, const weft_tokens *tokens)
 {
     const int64_t B = tokens->B, N = tokens->N;
     return (weft_packed){ .B = B,
                           .N = N,
+                          .longest = longest_of(tokens),
                           .ids = weft_constant_int(tape, WEFT_DIMS(N), tokens->ids),
                           .offsets = weft_constant_int(tape, WEFT_DIMS(B + 1), tokens->offsets),
                           .rows = weft_constant_int(tape, WEFT_DIMS(N, 2), tokens->rows) };
@@ -42,6 +54,8 @@ double weft_training_dropout(const weft_tape *tape, double p)
     return weft_tape_flags(tape) & WEFT_NO_GRAD ? 0 : p;
 }
 
+enum { MOST_VALUE_WIDTH = 1 << 30 }; /* times heads, beside D, within 64 bits */
+
 weft_status weft_layer_config_check(const weft_layer_config *config, const char *what)
 {
     if (config->D < 1 || config->F < 1 || config->heads < 1)
@@ -53,6 +67,9 @@ weft_status weft_layer_config_check(const weft_layer_config *config, const char 
     if (config->kv_heads < 0 || (config->kv_heads > 0 && config->heads % config->kv_heads != 0))
         return weft_error(WEFT_ERR_SHAPE, "%s: %d heads do not divide among %d of keys and values",
                           what, config->heads, config->kv_heads);
+    if (config->value_width < 0 || config->value_width > MOST_VALUE_WIDTH)
+        return weft_error(WEFT_ERR_RANGE, "%s: heads with values %lld wide", what,
+                          (long long)config->value_width);
     if (!(config->layer_scale >= 0) || !(config->alpha >= 0) || !(config->beta >= 0))
         return weft_error(WEFT_ERR_RANGE, "%s: layer_scale, alpha and beta must not be negative",
                           what);

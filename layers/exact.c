@@ -9,7 +9,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { BUCKETS = 32, MAX_REACH = 65536 };
+/* Products with the keys of distances go by blocks of BLOCK. MAX_REACH is a multiple of it. */
+enum { BUCKETS = 32, MAX_REACH = 65536, BLOCK = 128 };
 
 static weft_status check_pattern(const weft_pattern_spec *p)
 {
@@ -112,7 +113,8 @@ weft_status weft_exact_init(weft_attention_layer *layer, weft_params *params, co
         weft_status status = weft_add_param(params, prefix, "relative_keys", WEFT_DIMS(C, K), init,
                                             &layer->relative);
         if (status == WEFT_OK)
-            status = weft_add_param(params, prefix, "relative_values", WEFT_DIMS(C, K), init,
+            status = weft_add_param(params, prefix, "relative_values",
+                                    WEFT_DIMS(C, layer->v_width / layer->kv_heads), init,
                                     &layer->relative_values);
         if (status != WEFT_OK) return status;
     }
@@ -148,21 +150,50 @@ static weft_var biases_by_distance(const weft_attention_layer *layer, weft_tape 
     return weft_gather(tape, weft_use(tape, layer->relative), 1, at);
 }
 
-/* [H, N, 2 reach + 1]: each query's products with the keys of the distances, as scores. */
-static weft_var scores_by_distance(const weft_attention_layer *layer, weft_tape *tape, weft_var q)
+/* Shaw: the farthest distance within sentences of at most `longest` tokens (0: not known). */
+static int64_t reach_within(const weft_attention_layer *layer, int64_t longest)
 {
-    const int64_t H = layer->heads, K = layer->D / H, C = 2 * layer->exact.reach + 1;
+    const int64_t reach = layer->exact.reach;
+    return longest > 0 && longest <= reach ? longest - 1 : reach;
+}
+
+/* The products of q [R, K] with the keys of the distances up to `reach`: [R, 2 reach + 1]. The blocks lie
+ * where they do whatever the reach, so that a sentence's gradients have the bits that they have beside a
+ * longer one: a sum over more columns might be cut elsewhere. */
+static weft_var products_by_distance(const weft_attention_layer *layer, weft_tape *tape, weft_var q,
+                                     int64_t reach)
+{
+    weft_var parts[2 * MAX_REACH / BLOCK + 1];
+    const weft_var table = weft_use(tape, layer->relative);
+    const int64_t zero = layer->exact.reach; /* row of distance 0 */
+    int n = 0;
+    for (int64_t from = -reach, to; from <= reach; from = to) {
+        const int64_t block = (from + BLOCK / 2 + MAX_REACH) / BLOCK;
+        to = (block + 1) * BLOCK - MAX_REACH - BLOCK / 2;
+        if (to > reach) to = reach + 1;
+        const weft_var keys = weft_slice(tape, table, 0, zero + from, zero + to);
+        parts[n++] = weft_matmul_t(tape, q, false, keys, true);
+    }
+    return n == 1 ? parts[0] : weft_concat(tape, n, parts, 1);
+}
+
+/* [H, N, 2 reach + 1]: the same for each head, as scores. */
+static weft_var scores_by_distance(const weft_attention_layer *layer, weft_tape *tape, weft_var q,
+                                   int64_t reach)
+{
+    const int64_t H = layer->heads, K = layer->D / H, C = 2 * reach + 1;
     if (weft_is_nil(q)) return WEFT_NIL;
     const int64_t N = weft_shape(tape, q).dim[0];
     const weft_var heads = weft_reshape(tape, q, WEFT_DIMS(N * H, K));
-    const weft_var s = weft_matmul_t(tape, heads, false, weft_use(tape, layer->relative), true);
+    const weft_var s = products_by_distance(layer, tape, heads, reach);
     const weft_var scaled = weft_scale(tape, s, 1 / sqrt((double)K));
     return weft_permute(tape, weft_reshape(tape, scaled, WEFT_DIMS(N, H, C)), 3,
                         (int[]){ 1, 0, 2 });
 }
 
 weft_var weft_exact_apply(const weft_attention_layer *layer, weft_tape *tape, weft_var q,
-                          weft_var k, weft_var v, weft_attention_spec spec, bool global)
+                          weft_var k, weft_var v, weft_attention_spec spec, int64_t longest,
+                          bool global)
 {
     const weft_exact_config *exact = &layer->exact;
     spec.pattern = exact->pattern;
@@ -174,8 +205,10 @@ weft_var weft_exact_apply(const weft_attention_layer *layer, weft_tape *tape, we
     if (exact->relative == WEFT_RELATIVE_T5)
         spec.relative = biases_by_distance(layer, tape, spec.causal);
     if (exact->relative == WEFT_RELATIVE_SHAW) {
-        spec.relative = scores_by_distance(layer, tape, q);
-        spec.relative_values = weft_use(tape, layer->relative_values);
+        const int64_t reach = reach_within(layer, longest), from = exact->reach - reach;
+        spec.relative = scores_by_distance(layer, tape, q, reach);
+        spec.relative_values =
+            weft_slice(tape, weft_use(tape, layer->relative_values), 0, from, from + 2 * reach + 1);
     }
     return weft_attention(tape, q, k, v, &spec);
 }

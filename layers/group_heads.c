@@ -19,11 +19,12 @@ static weft_var pool(weft_tape *tape, weft_var x, int64_t from, int64_t W, int64
 static weft_status pool_projection(weft_tape *tape, const weft_layer_config *from, int64_t r,
                                    const weft_tensor *old, const weft_tensor *pooled)
 {
-    const int64_t D = from->D, K = D / from->heads, W = weft_layer_kv_width(from) / 2;
+    const int64_t D = from->D, K = D / from->heads, V = weft_layer_v_width(from),
+                  W = weft_layer_kv_width(from) - V, Kv = V / (W / K);
     weft_tape_reset(tape);
     const weft_var x = weft_constant(tape, old->rank, old->dim, old->real);
     const weft_var parts[] = { weft_slice(tape, x, 0, 0, D), pool(tape, x, D, W, K, r),
-                               pool(tape, x, D + W, W, K, r) };
+                               pool(tape, x, D + W, V, Kv, r) };
     const weft_tensor y = weft_value(tape, weft_concat(tape, 3, parts, 0));
     if (!y.data) return weft_error(weft_tape_status(tape), "%s", weft_tape_message(tape));
     if (!weft_same_shape(&y, pooled))
@@ -54,7 +55,7 @@ weft_status weft_transformer_group_heads(const weft_transformer *from, weft_tran
     if (a->D != b->D || a->heads != b->heads || G % fewer != 0)
         return weft_error(WEFT_ERR_SHAPE,
                           "%lld channels of keys and values cannot be pooled into %lld",
-                          (long long)G / 2, (long long)fewer / 2);
+                          (long long)G, (long long)fewer);
     weft_params *const params = to->tgt_embed.params;
     weft_tape *tape = weft_tape_new(WEFT_NO_GRAD);
     weft_status status = tape ? WEFT_OK : WEFT_ERR_MEMORY;

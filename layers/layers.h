@@ -12,7 +12,7 @@
 
 /* A packed batch on a tape: offsets [B+1] and rows [N, 2] (see specs.h). */
 typedef struct weft_packed {
-    int64_t B, N;
+    int64_t B, N, longest;       /* tokens of the longest sentence; 0: not known */
     weft_var ids, offsets, rows; /* int32 */
     weft_var angles;             /* rotary positions: [N, K], see weft_rotary; WEFT_NIL: none */
     weft_var past_angles; /* a step whose keys are kept as they are: of all tokens, [B (t+1), K] */
@@ -156,7 +156,8 @@ typedef struct weft_layer_config {
     weft_cell cell; /* of a recurrent mixer */
     int64_t D, F;
     int heads;
-    int kv_heads; /* G, divides heads: grouped queries; 0: as many as heads */
+    int kv_heads;        /* G, divides heads: grouped queries; 0: as many as heads */
+    int64_t value_width; /* Kv of a head; 0: that of its keys, K = D / heads */
     weft_norm_place place;
     double alpha, beta; /* deep: weft_transformer_init sets them; 0 means 1 */
     weft_norm_spec norm;
@@ -172,19 +173,20 @@ typedef struct weft_layer_config {
     weft_approximation approximation; /* of self-attention */
     weft_exact_config exact;          /* where there is none */
 } weft_layer_config;
-/** Columns of keys and values together: 2 G K. */
+/** Columns of keys and values together, G (K + Kv), and of values alone. */
 int64_t weft_layer_kv_width(const weft_layer_config *config);
+int64_t weft_layer_v_width(const weft_layer_config *config);
 /** Rows and columns that a layer keeps of a sentence's first t tokens for its next: keys and values
- *  [t, 2 G K], what an approximation needs of them, or the state of a recurrent layer [1, S] (none before
+ *  [t, G (K + Kv)], what an approximation needs of them, or the state of a recurrent layer [1, S] (none before
  *  the first token). */
 int64_t weft_layer_past_rows(const weft_layer_config *config, int64_t t);
 int64_t weft_layer_past_width(const weft_layer_config *config);
 
 typedef struct weft_attention_layer {
-    weft_param in_weight;  /* PREFIX.in_proj_weight [D + 2 G K, D]: query, key and value stacked */
-    weft_param in_bias;    /* PREFIX.in_proj_bias [D + 2 G K] */
-    weft_linear_layer out; /* PREFIX.out_proj [D, D] */
-    int64_t D, kv_width;   /* 2 G K */
+    weft_param in_weight; /* PREFIX.in_proj_weight [D + G (K + Kv), D]: query, key, value stacked */
+    weft_param in_bias;   /* PREFIX.in_proj_bias [D + G (K + Kv)] */
+    weft_linear_layer out;       /* PREFIX.out_proj [D, H Kv] */
+    int64_t D, k_width, v_width; /* G K, G Kv */
     int heads, kv_heads;
     bool qk_norm;
     weft_norm_layer q_norm,
@@ -193,7 +195,7 @@ typedef struct weft_attention_layer {
     double dropout; /* of the weights */
     weft_exact_config exact;
     weft_param relative;        /* T5: [H, 32]; Shaw: PREFIX.relative_keys [2 reach + 1, K] */
-    weft_param relative_values; /* Shaw: PREFIX.relative_values [2 reach + 1, K] */
+    weft_param relative_values; /* Shaw: PREFIX.relative_values [2 reach + 1, Kv] */
     weft_param global_weight, global_bias; /* PREFIX.in_proj_global_weight, _bias */
     weft_approximation approximation;
     weft_param project_k, project_v; /* WEFT_BY_PROJECTION: [k, longest]; may be one */
@@ -207,14 +209,14 @@ weft_status weft_attention_layer_init(weft_attention_layer *layer, weft_params *
 /** Self-attention of x [N, D]: one product gives q, k and v, which are read as its columns. */
 weft_var weft_attention_layer_self(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
                                    const weft_packed *packed, bool causal);
-/** Keys and values of the encoder's output [M, D], side by side: [M, 2 G K]. */
+/** Keys and values of the encoder's output [M, D], side by side: [M, G (K + Kv)]. */
 weft_var weft_attention_layer_memory(const weft_attention_layer *layer, weft_tape *tape,
                                      weft_var memory);
-/** Attention of x [N, D] to keys and values [M, 2 G K] whose sentences begin at offsets [B+1]. */
+/** Attention of x [N, D] to keys and values [M, G (K + Kv)] whose sentences begin at offsets [B+1]. */
 weft_var weft_attention_layer_cross(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
                                     const weft_packed *packed, weft_var kv, weft_var offsets);
 /** Self-attention of one further token a sentence, x [B, D], to all so far. *past: keys and values
- *  [B, t, 2 G K] of the t tokens before (WEFT_NIL for none), then of t + 1; offsets [B+1]: b (t + 1).
+ *  [B, t, G (K + Kv)] of the t tokens before (WEFT_NIL for none), then of t + 1; offsets [B+1]: b (t + 1).
  *  Rotary keys are kept turned; with packed->past_angles as they are, and all are turned anew.
  *  Approximations: *past is [B, rows, width] as weft_layer_past_rows and _width say. */
 weft_var weft_attention_layer_step(const weft_attention_layer *layer, weft_tape *tape, weft_var x,
@@ -345,11 +347,13 @@ weft_var weft_transformer_decode(const weft_transformer *model, weft_tape *tape,
 /* What the decoder keeps of the tokens it has read, layer by layer, so that the next one of each of
  * B sentences (all equally long so far) costs one row a sentence. */
 typedef struct weft_past {
-    weft_var self[WEFT_MAX_LAYERS]; /* keys and values of t tokens [B, t, 2 G K]; WEFT_NIL: t = 0 */
-    weft_var self_offsets;          /* int32 [B+1]: b (t + 1) */
+    weft_var
+        self[WEFT_MAX_LAYERS]; /* keys and values of t tokens [B, t, G (K + Kv)]; WEFT_NIL: t = 0 */
+    weft_var self_offsets;     /* int32 [B+1]: b (t + 1) */
     weft_var self_rows; /* int32 [B (t+1), 2]: rows of all tokens, with dynamic rotary positions */
-    weft_var memory[WEFT_MAX_LAYERS]; /* of the encoder's output [M, 2 G K]; unused without one */
-    weft_var memory_offsets;          /* int32 [S+1]: those of S sources */
+    weft_var
+        memory[WEFT_MAX_LAYERS]; /* of the encoder's output [M, G (K + Kv)]; unused without one */
+    weft_var memory_offsets;     /* int32 [S+1]: those of S sources */
     weft_var groups; /* int32 [S+1]: sentences groups[s] .. groups[s+1] - 1 translate source s */
 } weft_past;
 /** Are rotary angles those of the whole sentence, so that steps need past->self_rows? */

@@ -23,10 +23,12 @@ weft_exact_config weft_exact_of_memory(const weft_exact_config *exact);
 /** What a layer needs for them; after its in_proj. */
 weft_status weft_exact_init(weft_attention_layer *layer, weft_params *params, const char *prefix,
                             const weft_layer_config *config) WEFT_MUST_CHECK;
-/** weft_attention with spec and what the layer adds to it; `global`: the rows of global tokens that
- *  have projections of their own, else those of all others. */
+/** weft_attention with spec and what the layer adds to it. `longest`: the most keys of a sentence, 0: not
+ *  known; `global`: the rows of global tokens that have projections of their own, else those of all
+ *  others. */
 weft_var weft_exact_apply(const weft_attention_layer *layer, weft_tape *tape, weft_var q,
-                          weft_var k, weft_var v, weft_attention_spec spec, bool global);
+                          weft_var k, weft_var v, weft_attention_spec spec, int64_t longest,
+                          bool global);
 
 /* ---- approximations of self-attention (approximation.c) ---- */
 
@@ -41,7 +43,7 @@ weft_var weft_approximation_apply(const weft_attention_layer *layer, weft_tape *
                                   weft_var k, weft_var v, const weft_packed *packed, bool causal);
 /** Does decoding keep sums that do not grow with the text? */
 bool weft_approximation_keeps_sums(const weft_layer_config *config);
-/** Columns of what decoding keeps; 2 G K of exact attention. */
+/** Columns of what decoding keeps; G (K + Kv) of exact attention. */
 int64_t weft_approximation_past_width(const weft_layer_config *config);
 /** The same as apply for one further token a sentence: see weft_attention_layer_step. */
 weft_var weft_approximation_step(const weft_attention_layer *layer, weft_tape *tape, weft_var q,

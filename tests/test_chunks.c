@@ -85,6 +85,29 @@ START_TEST(merging_follows_its_rule)
 }
 END_TEST
 
+/* With room for what is put around them, chunks are those of a smaller length. */
+START_TEST(room_is_left_where_it_is_reserved)
+{
+    const weft_chunks c = { 1200, 512, 64, .reserved = 2 }, same = { 1200, 510, 64 };
+    double rows[1500], merged[2][1200];
+    ck_assert_int_eq(weft_chunks_check(&c), WEFT_OK);
+    const int64_t count = weft_chunks_count(&c);
+    ck_assert_int_eq(count, weft_chunks_count(&same));
+    for (int64_t i = 0; i < count; i++) {
+        const weft_chunk at = weft_chunks_get(&c, i), other = weft_chunks_get(&same, i);
+        ck_assert(at.from == other.from && at.to == other.to && at.to - at.from + 2 <= 512);
+        ck_assert_int_eq(weft_chunks_row(&c, i), weft_chunks_row(&same, i));
+    }
+    ck_assert_int_eq(weft_chunks_get(&c, 0).to, 510);
+    for (int64_t i = 0; i < weft_chunks_row(&c, count); i++) rows[i] = (double)(i * i % 97);
+    weft_chunks_merge(&c, WEFT_MERGE_AROUND, 1, rows, merged[0]);
+    weft_chunks_merge(&same, WEFT_MERGE_AROUND, 1, rows, merged[1]);
+    ck_assert_mem_eq(merged[0], merged[1], sizeof merged[0]);
+    ck_assert_int_eq(weft_chunks_check(&(weft_chunks){ 5, 4, 2, .reserved = 2 }), WEFT_ERR_RANGE);
+    ck_assert_int_eq(weft_chunks_check(&(weft_chunks){ 5, 4, 0, .reserved = -1 }), WEFT_ERR_RANGE);
+}
+END_TEST
+
 START_TEST(impossible_chunks_get_a_sentence)
 {
     ck_assert_int_eq(weft_chunks_check(&(weft_chunks){ 5, 4, 4 }), WEFT_ERR_RANGE);
@@ -187,6 +210,7 @@ int main(void)
     TCase *cutting = tcase_create("cutting");
     tcase_add_test(cutting, chunks_cover_a_text_once_and_end_with_it);
     tcase_add_test(cutting, merging_follows_its_rule);
+    tcase_add_test(cutting, room_is_left_where_it_is_reserved);
     tcase_add_test(cutting, impossible_chunks_get_a_sentence);
     suite_add_tcase(suite, cutting);
     TCase *text = tcase_create("text");

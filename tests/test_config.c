@@ -328,6 +328,9 @@ START_TEST(values_must_fit_together)
           "would turn anew",
           "model.attention=performer", "model.position=rope", "model.rope_scaling=dynamic",
           "model.rope_length=64");
+    UNFIT("model.value_width = 9 is that of heads of self-attention: it needs model.mixer = "
+          "attention",
+          "model.value_width=9", "model.mixer=gru");
     UNFIT("model.attention = lsh needs model.mixer = attention", "model.attention=lsh",
           "model.mixer=lstm", "model.position=none");
     UNFIT("model.kv_heads = 2 groups the heads of self-attention", "model.mixer=gru",
@@ -404,6 +407,8 @@ START_TEST(forms_of_attention_must_fit_together)
           "model.attention_weights=sigmoid", "model.mixer=rnn", "model.position=none");
     UNFIT("model.sigmoid_bias = -2 needs model.attention_weights = sigmoid",
           "model.sigmoid_bias=-2");
+    UNFIT("model.sigmoid_bias_auto = false needs model.attention_weights = sigmoid",
+          "model.sigmoid_bias_auto=false");
     UNFIT("model.max_distance = 8 needs model.position = t5 or shaw", "model.position=alibi",
           "model.max_distance=8");
     UNFIT("so it needs an encoder: for model.kind = decoder-only take window",

@@ -335,7 +335,7 @@ START_TEST(misuse)
 }
 END_TEST
 
-START_TEST(source_beyond_learned_positions)
+START_TEST(source_beyond_what_a_model_takes)
 {
     model m = model_new(false, false, WEFT_POSITION_LEARNED, 1);
     weft_vocab *vocab;
@@ -348,7 +348,13 @@ START_TEST(source_beyond_learned_positions)
     ck_assert_int_eq(greedy_corpus(&m, corpus, 99, 0, &h), WEFT_OK);
     ck_assert_int_eq(weft_corpus_add(corpus, "abcdefghabcdefghabcdefgh", NULL), WEFT_OK);
     ck_assert_int_eq(weft_corpus_encode(corpus, vocab, NULL), WEFT_OK);
-    refused(greedy_corpus(&m, corpus, 99, 0, &h), WEFT_ERR_INPUT, "sentence 14 has 24 tokens");
+    refused(greedy_corpus(&m, corpus, 99, 0, &h), WEFT_ERR_INPUT,
+            "sentence 14 has 24 tokens; model.max_positions is 24");
+    m.net->config.position = WEFT_POSITION_SINUSOIDAL;
+    m.net->config.layer.approximation =
+        (weft_approximation){ .kind = WEFT_BY_PROJECTION, .longest = 20 };
+    refused(greedy_corpus(&m, corpus, 99, 0, &h), WEFT_ERR_INPUT,
+            "sentence 13 has 23 tokens; model.linformer_length is 20");
     weft_hypotheses_free(&h);
     weft_corpus_free(corpus);
     weft_vocab_free(vocab);
@@ -414,7 +420,7 @@ int main(void)
                                 sample_repeats_no_ngram, sample_frequencies },
              4);
     add_case(suite, tcase_create("errors"),
-             (const TTest *[]){ misuse, source_beyond_learned_positions }, 2);
+             (const TTest *[]){ misuse, source_beyond_what_a_model_takes }, 2);
     add_case(suite, tcase_create("memory"), (const TTest *[]){ memory_runs_out }, 1);
     return run_suite(suite);
 }

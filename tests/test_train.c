@@ -214,10 +214,19 @@ END_TEST
 static const char pieces[] = "[data]\ntask = phrases\nvocab = bpe\nmerges = 80\nbpe_dropout = 0.2\n"
                              "max_ratio = 3\n";
 
+/* What is drawn anew every few updates. */
+#define DRAWN "[model]\nattention_dropout = 0\nredraw = 3\nattention = "
+
 /* Interrupted after any number of updates, across the end of an epoch too. */
 START_TEST(resumed_equals_uninterrupted)
 {
-    weft_config config = tiny(_i == 0 ? NULL : pieces);
+    static const char *const forms[] = { NULL,
+                                         pieces,
+                                         DRAWN "lsh\nlsh_chunk = 4\n",
+                                         DRAWN "performer\nfeatures = 8\n",
+                                         DRAWN "probsparse\nprobsparse_factor = 1\n",
+                                         DRAWN "probsparse_causal\nprobsparse_factor = 1\n" };
+    weft_config config = tiny(forms[_i]);
     if (_i == 1) config.data.train_size = 40;
     weft_trainer *trainer = new_trainer(&config);
     const int64_t per_epoch = weft_batches_count(trainer->batches);
@@ -445,7 +454,8 @@ START_TEST(reserve_holds_all_batches)
     static const char *const kinds[] = {
         NULL, pieces,
         "[data]\ntask =\ntrain = text\nvalid = text\nvocab = char\nmax_length = 32\n"
-        "[model]\nkind = decoder-only\n"
+        "[model]\nkind = decoder-only\n",
+        "[model]\nposition = shaw\nmax_distance = 400\n" /* beyond any text */
     };
     const weft_config config = tiny(kinds[_i]);
     weft_trainer *trainer = new_trainer(&config);
@@ -845,7 +855,7 @@ int main(void)
     tc = tcase_create("resume");
     tcase_add_checked_fixture(tc, enter, temp_dir_leave);
     tcase_set_timeout(tc, 120);
-    tcase_add_loop_test(tc, resumed_equals_uninterrupted, 0, 2);
+    tcase_add_loop_test(tc, resumed_equals_uninterrupted, 0, 6);
     tcase_add_test(tc, reached_target_stays_reached);
     tcase_add_test(tc, orphans_are_removed);
     tcase_add_loop_test(tc, stopped_run_goes_on, 0, 2);
@@ -870,7 +880,7 @@ int main(void)
     tcase_add_checked_fixture(tc, enter, temp_dir_leave);
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, steady_state, 0, 2);
-    tcase_add_loop_test(tc, reserve_holds_all_batches, 0, 3);
+    tcase_add_loop_test(tc, reserve_holds_all_batches, 0, 4);
     tcase_add_test(tc, plan_equals_peak);
     tcase_add_loop_test(tc, out_of_memory, 0, 2);
     suite_add_tcase(suite, tc);

@@ -262,6 +262,42 @@ static void sigmoid_window(weft_transformer_config *c)
     c->layer.exact.sigmoid_bias = -1;
 }
 
+/* Values narrower or wider than keys, which are 4 wide. */
+static void wide_values(weft_transformer_config *c)
+{
+    shaw_everything(c);
+    c->layer.exact.global_projections = !c->decoder_only;
+    c->layer.exact.reach = 70; /* beyond any text */
+    c->layer.value_width = 7;
+}
+static void narrow_values(weft_transformer_config *c) { c->layer.value_width = 3; }
+static void narrow_values_turned(weft_transformer_config *c)
+{
+    grouped_dynamic(c);
+    c->layer.qk_norm = true;
+    narrow_values(c);
+}
+static void by_features_narrow(weft_transformer_config *c)
+{
+    by_features_grouped(c);
+    narrow_values(c);
+}
+static void by_random_wide(weft_transformer_config *c)
+{
+    by_random_hyperbolic(c);
+    c->layer.value_width = 6;
+}
+static void by_buckets_wide(weft_transformer_config *c)
+{
+    by_buckets(c);
+    c->layer.value_width = 6;
+}
+static void by_causal_choice_narrow(weft_transformer_config *c)
+{
+    by_causal_choice(c);
+    narrow_values(c);
+}
+
 static const variant variants[] = {
     { "RMSNorm", rms_norm },
     { "ScaleNorm", scale_norm },
@@ -310,6 +346,13 @@ static const variant variants[] = {
     { "projected keys, grouped heads, QK-norm", by_projection_normed },
     { "chosen queries, QK-norm, rotary", by_choice_turned },
     { "chosen queries, strictly causal, QK-norm, rotary", by_causal_choice_turned },
+    { "wide values, keys and values of distances, global projections", wide_values },
+    { "narrow values, grouped heads, rotary, dynamic, QK-norm", narrow_values_turned },
+    { "linear attention, narrow values", by_features_narrow, .sums = true },
+    { "random features, wide values", by_random_wide, .sums = true },
+    { "buckets, wide values", by_buckets_wide },
+    { "chosen queries, strictly causal, narrow values", by_causal_choice_narrow },
+    { "narrow values", narrow_values },
     { "as the paper", as_the_paper },
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants, N_CASES = 2 * N_VARIANTS };
@@ -654,23 +697,33 @@ END_TEST
 
 static weft_transformer grouped_net;
 
-/* Heads that are equal in pairs are pooled without a change; others change what comes out. */
+/* Make heads that are equal in pairs: `rows` each, the first from row `from` of w on. */
+static void pair_heads(const weft_tensor *w, int64_t from, int64_t rows)
+{
+    const int64_t size = rows * (w->rank == 2 ? w->dim[1] : 1);
+    weft_real *const first = w->real + size / rows * from;
+    for (int64_t h = 0; h < 4; h += 2)
+        memcpy(first + (h + 1) * size, first + h * size, (size_t)size * sizeof *first);
+}
+
+/* Heads that are equal in pairs are pooled without a change; others change what comes out. Values are 4
+ * wide, as keys, or 3. */
 START_TEST(pooling_equal_heads_changes_nothing)
 {
     enum { D = 16, K = 4 };
-    weft_params *params = build(2 * N_VARIANTS - 2), *few = weft_params_new(1);
+    const bool equal = _i % 2 == 0;
+    const int64_t Kv = _i < 2 ? K : 3;
+    weft_params *params = build(2 * N_VARIANTS - (_i < 2 ? 2 : 4)), *few = weft_params_new(1);
     const weft_real *before, *after;
     weft_transformer_config config = net.config;
     ck_assert_int_eq(config.layer.kv_heads, 0);
     config.layer.kv_heads = 2;
     ck_assert_int_eq(weft_transformer_init(&grouped_net, few, &config), WEFT_OK);
-    for (int i = 0; i < weft_params_count(params) && _i == 0; i++) {
+    for (int i = 0; i < weft_params_count(params) && equal; i++) {
         const weft_tensor w = weft_params_value(params, i);
-        const int64_t C = w.rank == 2 ? w.dim[1] : 1;
         if (!strstr(weft_params_name(params, i), ".in_proj_")) continue;
-        for (int64_t h = 0; h < 8; h += 2) /* four heads of keys, four of values */
-            memcpy(w.real + (D + (h + 1) * K) * C, w.real + (D + h * K) * C,
-                   (size_t)(K * C) * sizeof *w.real);
+        pair_heads(&w, D, K);
+        pair_heads(&w, D + 4 * K, Kv);
     }
     weft_params_changed(params);
     ck_assert_msg(weft_transformer_group_heads(&net, &grouped_net) == WEFT_OK, "%s",
@@ -682,11 +735,13 @@ START_TEST(pooling_equal_heads_changes_nothing)
     const weft_transformer many = net;
     net = grouped_net;
     after = whole(other, &source, &target);
-    ck_assert_int_eq(memcmp(before, after, (size_t)(target.N * V) * sizeof *before) == 0, _i == 0);
+    ck_assert_int_eq(memcmp(before, after, (size_t)(target.N * V) * sizeof *before) == 0, equal);
     ck_assert_int_eq(weft_transformer_group_heads(&grouped_net, &net), WEFT_OK); /* one by one */
     net = many;
     ck_assert_int_eq(weft_transformer_group_heads(&grouped_net, &net), WEFT_ERR_SHAPE);
-    ck_assert_str_eq(weft_message(), "8 channels of keys and values cannot be pooled into 16");
+    ck_assert_str_eq(weft_message(),
+                     Kv == K ? "16 channels of keys and values cannot be pooled into 32"
+                             : "14 channels of keys and values cannot be pooled into 28");
     weft_tape_free(tape);
     weft_tape_free(other);
     weft_params_free(params);
@@ -790,7 +845,7 @@ int main(void)
     tcase_add_loop_test(initial, deep_norm_has_the_papers_factors, 0, 3);
     suite_add_tcase(suite, initial);
     TCase *heads = tcase_create("heads");
-    tcase_add_loop_test(heads, pooling_equal_heads_changes_nothing, 0, 2);
+    tcase_add_loop_test(heads, pooling_equal_heads_changes_nothing, 0, 4);
     suite_add_tcase(suite, heads);
     TCase *misuse = tcase_create("misuse");
     tcase_add_loop_test(misuse, impossible_forms_get_a_sentence, 0, 11);

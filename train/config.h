@@ -136,7 +136,8 @@ typedef struct weft_config {
     } data;
     struct {
         weft_config_model kind;
-        int64_t d_model, ffn, heads, kv_heads, encoder_layers, decoder_layers, max_positions;
+        int64_t d_model, ffn, heads, kv_heads, value_width, encoder_layers, decoder_layers,
+            max_positions;
         double dropout, attention_dropout, activation_dropout;
         weft_config_activation activation;
         weft_config_norm norm;
@@ -156,6 +157,7 @@ typedef struct weft_config {
             global_tokens, max_distance;
         weft_weights_kind attention_weights;
         double sigmoid_bias;
+        bool sigmoid_bias_auto;
         weft_config_features feature_kind;
         weft_config_sharing linformer_share;
         int64_t features, redraw, lsh_rounds, lsh_chunk, linformer_k, linformer_length;

@@ -210,6 +210,11 @@ static weft_status check_mixer(const weft_config *config)
                           "model.kv_heads = %lld groups the heads of self-attention: it needs "
                           "model.mixer = attention",
                           (long long)config->model.kv_heads);
+    if (config->model.value_width > 0)
+        return weft_error(WEFT_ERR_INPUT,
+                          "model.value_width = %lld is that of heads of self-attention: it needs "
+                          "model.mixer = attention",
+                          (long long)config->model.value_width);
     if (config->model.qk_norm)
         return weft_error(WEFT_ERR_INPUT, "model.qk_norm normalises queries and keys of "
                                           "self-attention: it needs model.mixer = attention");
@@ -239,6 +244,9 @@ static weft_status check_exact(const weft_config *config)
         return weft_error(WEFT_ERR_INPUT,
                           "model.sigmoid_bias = %g needs model.attention_weights = sigmoid",
                           config->model.sigmoid_bias);
+    if (!config->model.sigmoid_bias_auto && config->model.attention_weights != WEFT_SIGMOID)
+        return weft_error(WEFT_ERR_INPUT, "model.sigmoid_bias_auto = false needs "
+                                          "model.attention_weights = sigmoid");
     if (config->model.max_distance != 0 && position != WEFT_CONFIG_T5 &&
         position != WEFT_CONFIG_SHAW)
         return weft_error(WEFT_ERR_INPUT,

@@ -6,7 +6,7 @@
 
 /* B sentences, each with t tokens read; sentences groups[s] .. groups[s+1] - 1 translate source s of
  * S. Keys and values live here between steps, because every step resets the tape: self[i] is
- * [B, t, 2 G K] (recurrent: the state [B, 1, S]), memory[i] [M, 2 G K] with source s from row memory_offsets[s]. */
+ * [B, t, G (K + Kv)] (recurrent: the state [B, 1, S]), memory[i] [M, G (K + Kv)] with source s from row memory_offsets[s]. */
 typedef struct weft_reader {
     const weft_transformer *model;
     weft_tape *tape;
@@ -49,7 +49,8 @@ weft_status weft_decode_check(const char *function, const weft_transformer *mode
 /** The same for models that are to decide together: WEFT_ERR_SHAPE for different vocabularies. */
 weft_status weft_translators_check(const char *function, const weft_translator models[],
                                    int n_models) WEFT_MUST_CHECK;
-/** WEFT_ERR_INPUT where item i, of n tokens, is longer than a model's learned positions. */
+/** WEFT_ERR_INPUT where item i, of n tokens, is longer than a model's learned positions or projection of
+ *  keys. */
 weft_status weft_translators_reach(const weft_translator models[], int n_models, int64_t i,
                                    int64_t n) WEFT_MUST_CHECK;
 

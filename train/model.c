@@ -77,7 +77,8 @@ static weft_exact_config exact_of(const weft_config *config)
                                              .n_global = config->model.global_tokens },
                                 .weights = config->model.attention_weights,
                                 .sigmoid_bias = config->model.sigmoid_bias,
-                                .has_sigmoid_bias = config->model.sigmoid_bias != 0,
+                                .has_sigmoid_bias = config->model.sigmoid_bias != 0 ||
+                                                    !config->model.sigmoid_bias_auto,
                                 .reach = config->model.max_distance };
     exact.global_projections = config->model.attention == WEFT_CONFIG_LONGFORMER;
     if (position == WEFT_CONFIG_ALIBI) exact.relative = WEFT_RELATIVE_ALIBI;
@@ -126,6 +127,7 @@ weft_transformer_config weft_model_shape(const weft_config *config, int64_t sour
         .F = config->model.ffn,
         .heads = (int)config->model.heads,
         .kv_heads = (int)config->model.kv_heads,
+        .value_width = config->model.value_width,
         .place = places[config->model.norm],
         .norm = { config->model.norm_kind == WEFT_CONFIG_LAYER_NORM ? WEFT_LAYER_NORM
                                                                     : WEFT_RMS_NORM,

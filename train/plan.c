@@ -148,7 +148,8 @@ static weft_status plan_made_up(weft_planner *p, bool by_part, weft_plan *plan)
     const int64_t length =
         p->shape.length < plan->batch_tokens ? p->shape.length : plan->batch_tokens;
     const weft_tokens side = { .B = plan->batch_tokens / length,
-                               .N = plan->batch_tokens / length * length };
+                               .N = plan->batch_tokens / length * length,
+                               .longest = length };
     weft_batch batch = { .source = side, .target = side };
     if (p->model.config.decoder_only) batch.source = (weft_tokens){ 0 };
     return account(p, &batch, by_part, plan);

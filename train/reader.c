@@ -45,14 +45,17 @@ weft_status weft_translators_reach(const weft_translator models[], int n_models,
     for (int k = 0; k < n_models; k++) {
         const weft_transformer_config *config = &models[k].model->config;
         const weft_approximation *const a = &config->layer.approximation;
-        const bool projects = a->kind == WEFT_BY_PROJECTION;
-        if ((config->position == WEFT_POSITION_LEARNED && n >= config->max_positions) ||
-            (projects && n >= a->longest))
+        const char *what = NULL;
+        int64_t most = 0;
+        if (config->position == WEFT_POSITION_LEARNED && n >= config->max_positions)
+            what = "model.max_positions", most = config->max_positions;
+        if (a->kind == WEFT_BY_PROJECTION && n >= a->longest)
+            what = "model.linformer_length", most = a->longest;
+        if (what)
             return weft_error(WEFT_ERR_INPUT,
-                              "sentence %lld has %lld tokens; the model's positions end at %lld "
-                              "(the end of the sentence counts)",
-                              (long long)i + 1, (long long)n,
-                              (long long)(projects ? a->longest : config->max_positions));
+                              "sentence %lld has %lld tokens; %s is %lld (the end of the sentence "
+                              "counts)",
+                              (long long)i + 1, (long long)n, what, (long long)most);
     }
     return WEFT_OK;
 }
