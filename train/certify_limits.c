@@ -128,20 +128,24 @@ static weft_status ask_text(const weft_planner *p, weft_part part, weft_certific
     return status;
 }
 
-static weft_status ask_memory(weft_planner *p, weft_certificate *c, weft_plan *plan, size_t *here)
+/* *step_bytes of *here that the computer has. */
+static weft_status ask_memory(weft_planner *p, weft_certificate *c, size_t *step_bytes,
+                              size_t *here)
 {
     const long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    const weft_status status = weft_planner_plan(p, 0, plan);
+    weft_plan plan = { 0 };
+    const weft_status status = weft_planner_plan(p, 0, &plan);
     if (status != WEFT_OK) return status;
+    *step_bytes = plan.step;
     *here = pages > 0 && page_bytes > 0 ? (size_t)pages * (size_t)page_bytes : SIZE_MAX;
     c->n_questions++;
-    if (plan->step > *here)
+    if (plan.step > *here)
         weft_certify_fail(c,
                           "a step of %lld + %lld tokens takes %zu MiB, this computer has %zu: make "
                           "train.batch_tokens smaller (weft plan --memory)",
-                          (long long)plan->source_tokens, (long long)plan->target_tokens,
-                          plan->step >> 20, *here >> 20);
-    weft_plan_release(plan);
+                          (long long)plan.source_tokens, (long long)plan.target_tokens,
+                          plan.step >> 20, *here >> 20);
+    weft_plan_release(&plan);
     return WEFT_OK;
 }
 
@@ -161,16 +165,15 @@ static weft_status count_dropped(const weft_planner *p, int64_t *dropped)
 static weft_status ask_data(const weft_config *config, weft_certificate *c)
 {
     weft_planner *p = NULL;
-    weft_plan plan = { 0 };
     int64_t dropped = 0, sides[2] = { 0, 0 };
-    size_t here = 0;
+    size_t step_bytes = 0, here = 0;
     char notes[NOTES] = "";
     weft_status status = weft_planner_new(config, NULL, &p);
     if (status == WEFT_OK) longest_of(p->corpus, sides);
     if (status == WEFT_OK) status = count_dropped(p, &dropped);
     if (status == WEFT_OK) status = ask_text(p, WEFT_PART_VALID, c);
     if (status == WEFT_OK) status = ask_text(p, WEFT_PART_TEST, c);
-    if (status == WEFT_OK) status = ask_memory(p, c, &plan, &here);
+    if (status == WEFT_OK) status = ask_memory(p, c, &step_bytes, &here);
     int64_t longest = sides[0] > sides[1] ? sides[0] : sides[1];
     const bool running = config->model.kind == WEFT_CONFIG_DECODER_ONLY; /* text is cut */
     if (running && longest > config->data.max_length) longest = config->data.max_length;
@@ -179,7 +182,7 @@ static weft_status ask_data(const weft_config *config, weft_certificate *c)
                      "longest training sentence %lld tokens (data.max_length = %lld leaves out "
                      "%lld sentences); a step takes %zu of %zu MiB%s",
                      (long long)longest, (long long)config->data.max_length, (long long)dropped,
-                     plan.step >> 20, here >> 20, notes);
+                     step_bytes >> 20, here >> 20, notes);
     weft_planner_free(p);
     return status;
 }
@@ -190,14 +193,13 @@ static weft_status ask_shape(const weft_config *config, weft_certificate *c)
     const int64_t longest = config->data.max_length;
     const weft_plan_shape shape = { .length = longest, .V = config->data.max_vocab };
     weft_planner *p = NULL;
-    weft_plan plan = { 0 };
-    size_t here = 0;
+    size_t step_bytes = 0, here = 0;
     char notes[NOTES] = "", memory[96] = "; no data.max_vocab says what a step takes";
     weft_status status = WEFT_OK;
     if (shape.V > 0) {
         status = weft_planner_new(config, &shape, &p);
-        if (status == WEFT_OK) status = ask_memory(p, c, &plan, &here);
-        snprintf(memory, sizeof memory, "; a step takes %zu of %zu MiB", plan.step >> 20,
+        if (status == WEFT_OK) status = ask_memory(p, c, &step_bytes, &here);
+        snprintf(memory, sizeof memory, "; a step takes %zu of %zu MiB", step_bytes >> 20,
                  here >> 20);
         weft_planner_free(p);
     }

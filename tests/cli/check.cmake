@@ -30,6 +30,7 @@ expect(CODE 1 ARGS check --config short.ini --only limits --set train.batch_toke
        --set model.encoder_layers=60 OUT_HAS "FAILS  a step of .* tokens takes [0-9]+ MiB, this computer has")
 
 set(limits check ${small} --only limits)
+expect(CODE 0 ARGS ${limits} --set model.d_model=256 OUT_HAS "; a step takes [1-9][0-9]* of [0-9]+ MiB\n")
 expect(CODE 0 ARGS ${limits} --set model.attention=window OUT_HAS "holds  longest training sentence .* MiB; no text is beyond model.window: each is seen whole\n")
 expect(CODE 0 ARGS ${limits} --set model.attention=window --set model.window=4 OUT_HAS "holds  longest training sentence .* MiB\n")
 expect(CODE 0 ARGS ${limits} --set model.attention=lsh OUT_HAS "no text is beyond model.lsh_chunk")
