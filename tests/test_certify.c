@@ -18,10 +18,9 @@ typedef struct sound {
     weft_transformer *model;
 } sound;
 
-static sound make(const char *more, weft_tie tie)
+static weft_config configure(const char *more)
 {
     weft_config config;
-    sound m = { weft_params_new(3), malloc(sizeof *m.model) };
     OK(weft_threads_set(1));
     weft_config_init(&config);
     OK(weft_config_parse(&config,
@@ -31,6 +30,13 @@ static sound make(const char *more, weft_tie tie)
                          "small"));
     OK(weft_config_parse(&config, more, "more"));
     OK(weft_config_check_model(&config));
+    return config;
+}
+
+static sound make(const char *more, weft_tie tie)
+{
+    const weft_config config = configure(more);
+    sound m = { weft_params_new(3), malloc(sizeof *m.model) };
     const int64_t V = weft_subject_ids(&spec);
     weft_transformer_config shape = weft_model_shape(&config, V, V);
     shape.tie = tie;
@@ -62,7 +68,7 @@ START_TEST(sound_models_do_not_leak)
         const weft_subject s = weft_subject_of(m.model, m.params);
         OK(weft_certify_causality(&s, &spec, &c));
         ck_assert_msg(c.verdict == WEFT_HOLDS, "%d: %s", i, c.text);
-        ck_assert_int_eq(c.n_questions, 2 * spec.probes);
+        ck_assert_int_eq(c.n_questions, 3 * spec.probes);
         ck_assert_ptr_nonnull(strstr(c.text, "6 places"));
         OK(weft_certify_isolation(&s, &spec, &c));
         ck_assert_msg(c.verdict == WEFT_HOLDS, "%d: %s", i, c.text);
@@ -102,6 +108,82 @@ START_TEST(their_attention_is_sound)
         ck_assert_ptr_nonnull(strstr(c.text, "bit by bit"));
         drop(&m);
     }
+}
+END_TEST
+
+/* ---- how long probes are ------------------------------------------------------------------------ */
+
+/* The certificate of a configuration holds, or fails, and says so. */
+static void say(weft_certificate_kind kind, const char *more, const weft_certify_spec *how,
+                weft_verdict verdict, const char *text)
+{
+    const weft_config config = configure(more);
+    weft_certificate c;
+    OK(weft_certify(&config, kind, how, &c));
+    ck_assert_msg(c.verdict == verdict, "%s%s", more, c.text);
+    ck_assert_msg(strstr(c.text, text) != NULL, "%s\nis not in\n%s", text, c.text);
+}
+
+#define RUNNING "[data]\nmax_length = 4096\n[model]\nkind = decoder-only\n"
+#define UNDROPPED RUNNING "attention_dropout = 0\n"
+
+/* What a model does only beyond two tiles is seen, too: chunks, choices, windows, blocks, angles. */
+START_TEST(probes_are_longer_than_what_models_span)
+{
+    static const weft_certify_spec one = { .probes = 1 }, two = { .probes = 2 };
+    say(WEFT_CERTIFY_CAUSALITY, UNDROPPED "attention = lsh\nlsh_chunk = 150\n", &two, WEFT_FAILS,
+        "layers.0.self_attn (lsh_attention), head ");
+    say(WEFT_CERTIFY_CAUSALITY, UNDROPPED "attention = probsparse\nprobsparse_factor = 30\n", NULL,
+        WEFT_FAILS, "layers.0.self_attn (probsparse_attention), head ");
+    say(WEFT_CERTIFY_CAUSALITY, RUNNING "attention = window\nwindow = 200\n", &one, WEFT_HOLDS,
+        "1 places in sentences of up to 402 tokens");
+    say(WEFT_CERTIFY_CAUSALITY, RUNNING "attention = strided\nstride = 100\n", &one, WEFT_HOLDS,
+        "of up to 204 tokens");
+    say(WEFT_CERTIFY_CAUSALITY, RUNNING "attention = dilated\nwindow = 50\ngap = 3\n", &one,
+        WEFT_HOLDS, "of up to 298 tokens");
+    say(WEFT_CERTIFY_ISOLATION,
+        RUNNING "attention = bigbird\nblock = 20\nwindow_blocks = 3\nglobal_blocks = 1\n"
+                "random_blocks = 2\n",
+        NULL, WEFT_HOLDS, "sentences of 1 to 202 tokens");
+    say(WEFT_CERTIFY_ISOLATION, RUNNING "position = t5\nmax_distance = 80\n", NULL, WEFT_HOLDS,
+        "sentences of 1 to 162 tokens");
+    say(WEFT_CERTIFY_GRADIENT, UNDROPPED "attention = lsh\nlsh_chunk = 150\n", NULL, WEFT_HOLDS,
+        "sentences of 1 to 130 tokens");
+}
+END_TEST
+
+/* Where they are not, the certificate says so: texts are shorter, or the model is too large. */
+START_TEST(probes_that_are_not_say_so)
+{
+    static const weft_certify_spec one = { .probes = 1 },
+                                   short_one = { .longest = 40, .probes = 1 };
+    say(WEFT_CERTIFY_CAUSALITY,
+        "[data]\nmax_length = 90\n[model]\nattention = lsh\nlsh_chunk = 150\n"
+        "attention_dropout = 0\n",
+        &one, WEFT_HOLDS,
+        "of up to 91 tokens: derivatives by later inputs and other sentences are 0, logits keep "
+        "their bits whatever follows, and if nothing does; no probe is longer than the 150 tokens "
+        "that model.lsh_chunk spans");
+    say(WEFT_CERTIFY_CAUSALITY, UNDROPPED "attention = lsh\nlsh_chunk = 3000\n", &one, WEFT_HOLDS,
+        "; no probe is longer than the 3000 tokens that model.lsh_chunk spans");
+    say(WEFT_CERTIFY_CAUSALITY, UNDROPPED "attention = lsh\nlsh_chunk = 40\n", &short_one,
+        WEFT_HOLDS, "; no probe is longer than the 40 tokens that model.lsh_chunk spans");
+}
+END_TEST
+
+/* Steps go on until what they keep lies beyond a window, a chunk, the length of the training. */
+START_TEST(decoding_goes_as_far)
+{
+    say(WEFT_CERTIFY_DECODING, RUNNING "attention = window\nwindow = 70\n", NULL, WEFT_HOLDS,
+        "3 sentences of 142 tokens: step by step as all at once, bit by bit");
+    say(WEFT_CERTIFY_DECODING, RUNNING, &(weft_certify_spec){ .longest = 150 }, WEFT_HOLDS,
+        "3 sentences of 150 tokens: step by step as all at once, bit by bit");
+    say(WEFT_CERTIFY_DECODING, UNDROPPED "attention = lsh\nlsh_chunk = 70\n", NULL, WEFT_FAILS,
+        "from those of reading all at once");
+    say(WEFT_CERTIFY_DECODING,
+        RUNNING "position = rope\nrope_scaling = dynamic\nrope_length = 100\n", NULL, WEFT_FAILS,
+        "from those of reading all at once; model.rope_scaling = dynamic: beyond model.rope_length "
+        "= 100 tokens all angles depend on how many there are");
 }
 END_TEST
 
@@ -183,6 +265,7 @@ typedef enum fault {
     NOT_CAUSAL,   /* attention that sees everything */
     PEEKS,        /* an operation that adds a little of the next row */
     CHOOSES,      /* a sign that depends on all tokens of the sentence; no gradient flows */
+    COUNTS,       /* embeddings divided by the number of tokens of the sentence */
     MEAN,         /* the mean of the batch is taken off */
     ROW_NUMBER,   /* positions counted in the batch, not in the sentence */
     WRONG_FACTOR, /* a gradient that is off by a thousandth */
@@ -286,6 +369,18 @@ static weft_var choice(weft_tape *tape, weft_var x, const weft_batch *batch)
     return y;
 }
 
+/* For each row one over the tokens of its sentence. */
+static weft_var share(weft_tape *tape, const weft_tokens *t)
+{
+    weft_real *one = malloc((size_t)t->N * sizeof *one);
+    for (int64_t b = 0; b < t->B; b++)
+        for (int64_t n = t->offsets[b]; n < t->offsets[b + 1]; n++)
+            one[n] = 1 / (weft_real)(t->offsets[b + 1] - t->offsets[b]);
+    const weft_var y = weft_constant(tape, WEFT_DIMS(t->N, 1), one);
+    free(one);
+    return y;
+}
+
 static weft_var own_position(const own_model *m, weft_tape *tape, const weft_batch *batch)
 {
     const int64_t N = batch->target.N;
@@ -337,6 +432,7 @@ static weft_var own_hidden(const void *model, weft_tape *tape, const weft_batch 
                    offsets = weft_constant_int(tape, WEFT_DIMS(t->B + 1), t->offsets);
     weft_var x = weft_embedding(tape, weft_use(tape, m->embed), ids, 1);
     x = weft_add(tape, x, own_position(m, tape, batch));
+    if (m->fault == COUNTS) x = weft_mul(tape, x, share(tape, t));
     if (m->fault == MEAN) x = weft_sub(tape, x, weft_mean(tape, x, 0, true));
     weft_scope_push(tape, "layer.self_attn");
     const weft_var bias = m->fault == UNUSED ? WEFT_NIL : weft_use(tape, m->bias);
@@ -397,11 +493,29 @@ START_TEST(a_leak_is_named)
         NOT_CAUSAL, weft_certify_causality,
         "layer.self_attn (attention), head 0: position 0 depends on position 1 (a sentence of 20");
     expect(CHOOSES, weft_certify_causality, "mul: position ");
+    expect(COUNTS, weft_certify_causality,
+           "mul: position 0 depends on how long its sentence is (20 tokens; alone, its first 1 "
+           "give other bits)");
     if (sizeof(weft_real) == 8)
         expect(PEEKS, weft_certify_causality, "peek: position 0 depends on position 1 ");
     else /* too small for a digit of a float: the derivative sees it */
         expect(PEEKS, weft_certify_causality,
                "the derivative of position 0 by position 1 is not 0");
+}
+END_TEST
+
+/* Which none of the later tokens says, but their number: angles of the whole sentence. */
+START_TEST(dynamic_angles_are_caught)
+{
+    const char *const dynamic =
+        "[model]\nposition = rope\nrope_scaling = dynamic\nrope_length = 70\n";
+    say(WEFT_CERTIFY_CAUSALITY, dynamic, NULL, WEFT_FAILS,
+        "sinusoid: position 1 depends on how long its sentence is (142 tokens; alone, its first ");
+    say(WEFT_CERTIFY_CAUSALITY, dynamic, NULL, WEFT_FAILS,
+        "; model.rope_scaling = dynamic: beyond model.rope_length = 70 tokens all angles depend on "
+        "how many there are");
+    say(WEFT_CERTIFY_CAUSALITY, dynamic, &(weft_certify_spec){ .longest = 70 }, WEFT_HOLDS,
+        "; no probe is longer than the 70 tokens that model.rope_length spans");
 }
 END_TEST
 
@@ -488,9 +602,13 @@ int main(void)
     tcase_add_test(tc, their_attention_is_sound);
     tcase_add_test(tc, their_positions_follow_the_formula);
     tcase_add_test(tc, their_gradients_are_right);
+    tcase_add_test(tc, probes_are_longer_than_what_models_span);
+    tcase_add_test(tc, probes_that_are_not_say_so);
+    tcase_add_test(tc, decoding_goes_as_far);
     suite_add_tcase(suite, tc);
     tc = tcase_create("faults");
     tcase_add_test(tc, a_leak_is_named);
+    tcase_add_test(tc, dynamic_angles_are_caught);
     tcase_add_test(tc, a_choice_that_reads_the_future_is_caught);
     tcase_add_test(tc, a_sentence_is_not_alone);
     tcase_add_test(tc, a_gradient_is_wrong);

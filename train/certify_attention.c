@@ -186,7 +186,7 @@ weft_status weft_certify_rows(const weft_transformer *model, weft_params *params
 
 /* ---- decoding ----------------------------------------------------------------------------------- */
 
-enum { DECODED = 3, MOST_STEPS = 40 }; /* sentences, and tokens of each */
+enum { DECODED = 3 }; /* sentences, all of T tokens */
 
 typedef struct decoding {
     const weft_transformer *model;
@@ -194,13 +194,16 @@ typedef struct decoding {
     weft_certificate *certificate;
     weft_probe source; /* its first side alone is used */
     int64_t T;
-    int32_t ids[DECODED * MOST_STEPS], offsets[DECODED + 1], rows[2 * DECODED * MOST_STEPS];
+    int32_t *ids, offsets[DECODED + 1], *rows;
     weft_real *logits; /* [DECODED T, V] of reading all at once */
     bool same_bits;
 } decoding;
 
-static void make_target(decoding *d)
+static weft_status make_target(decoding *d)
 {
+    d->ids = weft_alloc((size_t)(DECODED * d->T), sizeof *d->ids);
+    d->rows = weft_alloc((size_t)(DECODED * d->T), 2 * sizeof *d->rows);
+    if (!d->ids || !d->rows) return WEFT_ERR_MEMORY;
     const uint64_t key = weft_random_key(d->spec->seed, 3, 0);
     const int64_t V = d->model->config.target_V;
     for (int64_t r = 0; r < DECODED * d->T; r++) {
@@ -209,6 +212,7 @@ static void make_target(decoding *d)
         d->rows[2 * r + 1] = (int32_t)(r % d->T);
     }
     for (int64_t b = 0; b <= DECODED; b++) d->offsets[b] = (int32_t)(b * d->T);
+    return WEFT_OK;
 }
 
 /* Weights that a step gives to what it has not read. */
@@ -283,6 +287,7 @@ static weft_status read_steps(decoding *d, weft_tape *tape)
     if (status == WEFT_OK && !d->model->config.decoder_only)
         status = weft_reader_encode(&reader, &d->source.batch.source);
     for (int64_t t = 0; t < d->T && status == WEFT_OK; t++) {
+        if (d->certificate->verdict == WEFT_FAILS) break;
         int32_t ids[DECODED];
         for (int64_t b = 0; b < DECODED; b++) ids[b] = d->ids[b * d->T + t];
         const weft_var y = weft_reader_step(&reader, ids);
@@ -309,8 +314,8 @@ weft_status weft_certify_decoding(const weft_transformer *model, weft_params *pa
         status = weft_probe_select(&all, DECODED, (const int64_t[]){ 0, 3, 4 }, &d.source);
     weft_tape *tape = status == WEFT_OK ? weft_tape_new(WEFT_NO_GRAD) : NULL;
     if (status == WEFT_OK && !tape) status = WEFT_ERR_MEMORY;
-    d.T = spec.longest < MOST_STEPS ? spec.longest : MOST_STEPS;
-    if (status == WEFT_OK) make_target(&d);
+    d.T = spec.longest;
+    if (status == WEFT_OK) status = make_target(&d);
     if (status == WEFT_OK) status = read_all(&d, tape);
     if (status == WEFT_OK) status = read_steps(&d, tape);
     weft_certify_say(
@@ -319,6 +324,8 @@ weft_status weft_certify_decoding(const weft_transformer *model, weft_params *pa
         "step are 0",
         DECODED, (long long)d.T, d.same_bits ? "bit by bit" : "up to rounding");
     weft_tape_free(tape);
+    weft_free(d.ids);
+    weft_free(d.rows);
     weft_free(d.logits);
     weft_probe_free(&d.source);
     weft_probe_free(&all);

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { WEFT_CERTIFY_LONGEST = 130 }; /* beyond two tiles, windows or blocks of 64 */
+enum { WEFT_CERTIFY_LONGEST = 130 }; /* beyond two tiles of 64 */
 /** The spec with its defaults; WEFT_ERR_RANGE for numbers out of range. */
 weft_status weft_certify_defaults(const weft_certify_spec *given,
                                   weft_certify_spec *spec) WEFT_MUST_CHECK;
@@ -19,6 +19,11 @@ static inline bool weft_same_bits(const void *a, const void *b, size_t bytes)
 {
     return memcmp(a, b, bytes) == 0;
 }
+
+/** Up to how many tokens self-attention sees a text as full attention would, all of it within one window,
+ *  block, chunk or choice (in steps of a gap: how far the window reaches), and *key that says so. 0: it is
+ *  full. */
+int64_t weft_certify_span(const weft_config *config, bool causal, const char **key);
 
 /* ---- probes (certify_probe.c) ------------------------------------------------------------------ */
 
@@ -35,6 +40,9 @@ weft_status weft_probe_init(weft_probe *probe, const weft_subject *subject,
                             const weft_certify_spec *spec) WEFT_MUST_CHECK;
 /** n of its sentences, in the order given, with their ids and row keys. */
 weft_status weft_probe_select(const weft_probe *all, int64_t n, const int64_t sentences[],
+                              weft_probe *some) WEFT_MUST_CHECK;
+/** One of them alone, and of its target the first n tokens. */
+weft_status weft_probe_prefix(const weft_probe *all, int64_t sentence, int64_t n,
                               weft_probe *some) WEFT_MUST_CHECK;
 void weft_probe_free(weft_probe *probe);
 /** An id for the r-th row of the target that no row has. */

@@ -63,30 +63,35 @@ static void ask_length(const weft_config *config, const int64_t length[2], const
         }
 }
 
-/* Up to how many tokens a text is seen as by full attention; 0: never. *key: what says so. */
-static int64_t seen_whole(const weft_config *config, const char **key)
+/* The last length of which ProbSparse attention chooses all queries: c ceil(ln n) of n. */
+static int64_t all_chosen(double factor)
 {
-    const bool causal = config->model.kind == WEFT_CONFIG_DECODER_ONLY;
-    const int64_t half = causal ? config->model.window : config->model.window / 2 + 1;
-    int64_t n = 1;
+    enum { MOST = 1 << 20 };
+    int64_t last = 1;
+    for (int64_t n = 1; n <= MOST; n++)
+        if (ceil(factor * ceil(log((double)n))) >= (double)n) last = n;
+    return last;
+}
+
+int64_t weft_certify_span(const weft_config *config, bool causal, const char **key)
+{
+    const int64_t half = config->model.window / 2 + 1, keys = causal ? config->model.window : half;
     switch (config->model.attention) {
-    case WEFT_CONFIG_WINDOW:
-    case WEFT_CONFIG_LONGFORMER: *key = "model.window"; return half;
-    case WEFT_CONFIG_DILATED: *key = "model.window"; return config->model.gap == 1 ? half : 0;
+    case WEFT_CONFIG_WINDOW: *key = "model.window"; return keys;
+    case WEFT_CONFIG_DILATED: *key = "model.window"; return config->model.gap * (keys - 1) + 1;
+    case WEFT_CONFIG_LONGFORMER: *key = "model.window"; return half; /* the decoder sees all */
     case WEFT_CONFIG_STRIDED: *key = "model.stride"; return config->model.stride + 1;
     case WEFT_CONFIG_FIXED: *key = "model.stride"; return config->model.stride;
     case WEFT_CONFIG_BIGBIRD:
         *key = "model.block";
-        return (config->model.window_blocks / 2 + 1) * config->model.block;
+        return config->model.block * (config->model.window_blocks / 2 + 1 +
+                                      config->model.global_blocks + config->model.random_blocks);
     case WEFT_CONFIG_LSH: *key = "model.lsh_chunk"; return config->model.lsh_chunk;
     case WEFT_CONFIG_LINFORMER: *key = "model.linformer_k"; return config->model.linformer_k;
     case WEFT_CONFIG_PROBSPARSE:
     case WEFT_CONFIG_PROBSPARSE_CAUSAL:
         *key = "model.probsparse_factor";
-        while (n < 1 << 20 &&
-               config->model.probsparse_factor * ceil(log((double)n + 1)) >= (double)n + 1)
-            n++;
-        return n;
+        return all_chosen(config->model.probsparse_factor);
     default: return 0;
     }
 }
@@ -96,10 +101,11 @@ enum { NOTES = 192 };
 static void note(const weft_config *config, int64_t longest, char text[NOTES])
 {
     const char *key = "";
-    const int64_t whole = seen_whole(config, &key);
+    const bool running = config->model.kind == WEFT_CONFIG_DECODER_ONLY;
+    const bool gaps = config->model.attention == WEFT_CONFIG_DILATED && config->model.gap > 1;
     size_t n = 0;
     text[0] = '\0';
-    if (whole >= longest)
+    if (weft_certify_span(config, running, &key) >= longest && !gaps)
         n += (size_t)snprintf(text, NOTES, "; no text is beyond %s: each is seen whole", key);
     const bool scaled = config->model.position == WEFT_CONFIG_ROPE &&
                         config->model.rope_scaling >= WEFT_SCALE_DYNAMIC;

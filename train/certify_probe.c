@@ -80,11 +80,11 @@ weft_subject weft_subject_of(const weft_transformer *model, weft_params *params)
 
 /* ---- probes ------------------------------------------------------------------------------------- */
 
-/* Short ones beside long ones, so that tiles, windows and blocks are whole, cut and empty; source and
+/* Short ones beside a long one, so that tiles, windows and blocks are whole, cut and empty; source and
  * target are of different lengths, in each sentence and in all. */
 static void choose_lengths(int64_t L, int64_t lengths[2][WEFT_PROBE_SENTENCES])
 {
-    const int64_t half = (L + 1) / 2 + 1;
+    const int64_t half = (L < WEFT_CERTIFY_LONGEST ? L + 1 : WEFT_CERTIFY_LONGEST) / 2 + 1;
     const int64_t wanted[2][WEFT_PROBE_SENTENCES] = { { 4, half, 2, L, 1, 8 },
                                                       { 3, L, 1, 7, half, 2 } };
     for (int side = 0; side < 2; side++)
@@ -185,6 +185,16 @@ weft_status weft_probe_select(const weft_probe *all, int64_t n, const int64_t se
             some->offsets[side][i + 1] = (int32_t)r;
         }
     }
+    point(some);
+    return WEFT_OK;
+}
+
+weft_status weft_probe_prefix(const weft_probe *all, int64_t sentence, int64_t n, weft_probe *some)
+{
+    const weft_status status = weft_probe_select(all, 1, &sentence, some);
+    if (status != WEFT_OK) return status;
+    some->N[1] = n;
+    some->offsets[1][1] = (int32_t)n;
     point(some);
     return WEFT_OK;
 }
