@@ -1,7 +1,8 @@
 /* test_certify.c - certificates hold for sound models, and each fails where a fault is planted. */
 #include "check_main.h"
 
-#include "train/certify.h"
+#include "autograd/tape_internal.h"
+#include "train/certify_internal.h"
 #include "train/model.h"
 
 #include <math.h>
@@ -184,6 +185,77 @@ START_TEST(decoding_goes_as_far)
         RUNNING "position = rope\nrope_scaling = dynamic\nrope_length = 100\n", NULL, WEFT_FAILS,
         "from those of reading all at once; model.rope_scaling = dynamic: beyond model.rope_length "
         "= 100 tokens all angles depend on how many there are");
+}
+END_TEST
+
+/* ---- rows --------------------------------------------------------------------------------------- */
+
+/* Of a query that sees one key alone the scores' gradient is 0, but for rounding: no sum is a fault. */
+START_TEST(rows_of_one_key_are_sound)
+{
+    static const char *const kinds[] = {
+        "[model]\nattention = window\nwindow = 1\n",
+        "[model]\nattention = linformer\nlinformer_k = 1\n",
+        "[model]\nattention = bigbird\nblock = 1\nwindow_blocks = 1\nrandom_blocks = 0\n"
+        "global_blocks = 0\n",
+        "[model]\nattention = dilated\nwindow = 3\ngap = 400\n",
+        "[model]\nattention = window\nwindow = 1\nkv_heads = 1\n",
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        say(WEFT_CERTIFY_ROWS, kinds[i], NULL, WEFT_HOLDS,
+            "6 attentions: weights sum to 1, rows of the scores' gradient to 0, within ");
+}
+END_TEST
+
+/* Buckets, features and choices have weights as well; of features no score has a gradient. */
+START_TEST(rows_of_approximations_are_sound)
+{
+    say(WEFT_CERTIFY_ROWS, UNDROPPED "attention = lsh\nlsh_chunk = 20\n", NULL, WEFT_HOLDS,
+        "2 attentions: weights sum to 1, within ");
+    say(WEFT_CERTIFY_ROWS, UNDROPPED "attention = linear\n", NULL, WEFT_HOLDS,
+        "2 attentions: weights sum to 1, within ");
+    say(WEFT_CERTIFY_ROWS, UNDROPPED "attention = performer\nfeatures = 20\n", NULL, WEFT_HOLDS,
+        "2 attentions: weights sum to 1, within ");
+    say(WEFT_CERTIFY_ROWS, UNDROPPED "attention = probsparse_causal\n", NULL, WEFT_HOLDS,
+        "2 attentions: weights sum to 1, rows of the scores' gradient to 0, within ");
+    say(WEFT_CERTIFY_ROWS, UNDROPPED "attention = probsparse\n", NULL, WEFT_FAILS,
+        "decoder.layers.0.self_attn, head ");
+    say(WEFT_CERTIFY_ROWS, RUNNING "mixer = gru\nattention_dropout = 0\n", NULL, WEFT_NOT_ASKED,
+        "the model has no attention");
+}
+END_TEST
+
+/* Attention with a gradient by one key that is a little too large. */
+static void lean_backward(const weft_call *c)
+{
+    weft_op_find("attention")->backward(c);
+    const weft_tensor *dk = &c->din[1];
+    for (int64_t k = 0; k < weft_cols(dk); k++)
+        dk->real[2 * dk->ld + k] *= (weft_real)(sizeof(weft_real) == 4 ? 1.1 : 1 + 1e-9);
+}
+
+START_TEST(rows_that_do_not_sum_are_caught)
+{
+    for (int wrong = 0; wrong < 2; wrong++) {
+        weft_op lean = *weft_op_find("attention");
+        lean.backward = lean_backward;
+        weft_certificate c = { .verdict = WEFT_HOLDS };
+        weft_rows_watch watch = { .certificate = &c, .heads = 2 };
+        weft_tape *tape = weft_tape_new(0);
+        const weft_var offsets = weft_constant_int(tape, WEFT_DIMS(3), (int32_t[]){ 0, 7, 16 });
+        weft_var in[3];
+        for (int i = 0; i < 3; i++) in[i] = weft_sample_normal(tape, WEFT_DIMS(16, 8));
+        const weft_var y = weft_attention(
+            tape, in[0], in[1], in[2],
+            &(weft_attention_spec){ .heads = 2, .q_offsets = offsets, .k_offsets = offsets });
+        if (wrong) tape->nodes[tape->n_nodes - 1].op = &lean;
+        weft_tape_watch(tape, weft_rows_watch_keys, &watch);
+        OK(weft_backward(tape, weft_sum(tape, weft_mul(tape, y, y), WEFT_ALL, false), NULL));
+        ck_assert(watch.asked);
+        ck_assert_msg((c.verdict == WEFT_FAILS) == (wrong == 1), "%s", c.text);
+        if (wrong) ck_assert_ptr_nonnull(strstr(c.text, "the gradients by the keys from row 0 on"));
+        weft_tape_free(tape);
+    }
 }
 END_TEST
 
@@ -602,6 +674,8 @@ int main(void)
     tcase_add_test(tc, their_attention_is_sound);
     tcase_add_test(tc, their_positions_follow_the_formula);
     tcase_add_test(tc, their_gradients_are_right);
+    tcase_add_test(tc, rows_of_one_key_are_sound);
+    tcase_add_test(tc, rows_of_approximations_are_sound);
     tcase_add_test(tc, probes_are_longer_than_what_models_span);
     tcase_add_test(tc, probes_that_are_not_say_so);
     tcase_add_test(tc, decoding_goes_as_far);
@@ -609,6 +683,7 @@ int main(void)
     tc = tcase_create("faults");
     tcase_add_test(tc, a_leak_is_named);
     tcase_add_test(tc, dynamic_angles_are_caught);
+    tcase_add_test(tc, rows_that_do_not_sum_are_caught);
     tcase_add_test(tc, a_choice_that_reads_the_future_is_caught);
     tcase_add_test(tc, a_sentence_is_not_alone);
     tcase_add_test(tc, a_gradient_is_wrong);

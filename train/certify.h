@@ -66,9 +66,10 @@ weft_status weft_certify_isolation(const weft_subject *subject, const weft_certi
 weft_status weft_certify_gradient(const weft_subject *subject, const weft_certify_spec *spec,
                                   weft_certificate *certificate) WEFT_MUST_CHECK;
 
-/** Softmax: the weights of each row sum to 1 and none is negative, and scores that all grow alike change
- *  nothing: the gradients by the keys of a sentence sum to 0 (so each row of the scores' gradient does).
- *  NOT_ASKED where no attention of the model has softmax weights. */
+/** The weights of each row sum to 1 and none is negative, softmax's and those of features. Scores of softmax
+ *  that all grow alike change nothing: the gradients by the keys of a sentence sum to 0 (so each row of the
+ *  scores' gradient does), up to the rounding of what they are made of. NOT_ASKED of sigmoid weights, nor
+ *  where the model has no attention. */
 weft_status weft_certify_rows(const weft_transformer *model, weft_params *params,
                               const weft_certify_spec *spec,
                               weft_certificate *certificate) WEFT_MUST_CHECK;

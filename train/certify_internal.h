@@ -25,6 +25,16 @@ static inline bool weft_same_bits(const void *a, const void *b, size_t bytes)
  *  full. */
 int64_t weft_certify_span(const weft_config *config, bool causal, const char **key);
 
+/* ---- rows (certify_attention.c) ----------------------------------------------------------------- */
+
+/* What watches the backward passes of softmax attention: the gradients by the keys sum to 0. */
+typedef struct weft_rows_watch {
+    weft_certificate *certificate;
+    int heads;
+    bool asked; /* there was one */
+} weft_rows_watch;
+void weft_rows_watch_keys(void *context, const weft_event *event);
+
 /* ---- probes (certify_probe.c) ------------------------------------------------------------------ */
 
 enum { WEFT_PROBE_SENTENCES = 6 };
