@@ -214,6 +214,8 @@ START_TEST(rows_of_approximations_are_sound)
         "2 attentions: weights sum to 1, within ");
     say(WEFT_CERTIFY_ROWS, UNDROPPED "attention = linear\n", NULL, WEFT_HOLDS,
         "2 attentions: weights sum to 1, within ");
+    say(WEFT_CERTIFY_ROWS, UNDROPPED "attention = linear\nheads = 16\n", NULL, WEFT_HOLDS,
+        "2 attentions: weights sum to 1, within "); /* features that are small */
     say(WEFT_CERTIFY_ROWS, UNDROPPED "attention = performer\nfeatures = 20\n", NULL, WEFT_HOLDS,
         "2 attentions: weights sum to 1, within ");
     say(WEFT_CERTIFY_ROWS, UNDROPPED "attention = probsparse_causal\n", NULL, WEFT_HOLDS,
@@ -274,6 +276,13 @@ START_TEST(their_positions_follow_the_formula)
         "[model]\nposition = rope\nrope_scaling = yarn\nrope_factor = 4\nrope_length = 50\n",
         "[data]\nmax_length = 20\n[train]\nmax_decode_length = 20\n[model]\nposition = learned\n"
         "max_positions = 30\n",
+        "[model]\nposition = rope\nattention_dropout = 0\nattention = lsh\nlsh_chunk = 8\n",
+        "[model]\nposition = rope\nattention_dropout = 0\nattention = performer\nfeatures = 8\n",
+        "[model]\nposition = rope\nattention_weights = sigmoid\nkv_heads = 1\nqk_norm = true\n",
+        "[model]\nposition = alibi\n",
+        "[model]\nposition = alibi\nd_model = 24\nheads = 6\nattention_weights = sigmoid\n",
+        "[model]\nposition = t5\nmax_distance = 20\n",
+        "[model]\nposition = shaw\nattention = window\nwindow = 7\n",
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         weft_certificate c;
@@ -287,8 +296,60 @@ START_TEST(their_positions_follow_the_formula)
     sound m = make("[model]\nposition = none\n", WEFT_TIE_NONE);
     OK(weft_certify_positions(m.model, 60, &c));
     ck_assert_int_eq(c.verdict, WEFT_NOT_ASKED);
+    ck_assert_str_eq(c.text, "the model knows of no positions: neither its embeddings nor queries, "
+                             "keys and scores");
     ck_assert_int_eq(weft_certify_positions(m.model, 0, &c), WEFT_ERR_RANGE);
     drop(&m);
+}
+END_TEST
+
+static void spoil_base(weft_transformer *m) { m->src_position.config.frequencies.base = 1000; }
+static void spoil_table(weft_transformer *m)
+{
+    const weft_param table = m->src_position.table;
+    const weft_tensor x = weft_params_value(table.params, table.index);
+    memcpy(x.real + 7 * x.ld, x.real + 3 * x.ld, (size_t)weft_cols(&x) * sizeof *x.real);
+}
+static void spoil_angles(weft_transformer *m) { m->tgt_position.config.kind = WEFT_POSITION_NONE; }
+static void spoil_layout(weft_transformer *m) { m->decoder[1].self_attn.rotary_halves = true; }
+static void spoil_slopes(weft_transformer *m)
+{
+    m->encoder[1].self_attn.exact.relative = WEFT_RELATIVE_NONE;
+}
+static void spoil_buckets(weft_transformer *m)
+{
+    m->decoder[0].self_attn.exact.relative = WEFT_RELATIVE_NONE;
+}
+
+START_TEST(wrong_positions_of_a_model_are_named)
+{
+    static const struct {
+        const char *more;
+        void (*spoil)(weft_transformer *);
+        const char *text;
+    } faults[] = {
+        { "[model]\nposition = sinusoidal\n", spoil_base,
+          "encoder: the frequencies are those of base 1000, not 10000" },
+        { "[data]\nmax_length = 20\n[train]\nmax_decode_length = 20\n[model]\n"
+          "position = learned\nmax_positions = 30\n",
+          spoil_table, "encoder: positions 3 and 7 have one encoding: it repeats" },
+        { "[model]\nposition = rope\n", spoil_angles, "decoder: there are no angles" },
+        { "[model]\nposition = rope\n", spoil_layout,
+          "decoder.layers.1.self_attn: queries at position 1, head 0, pair 0: (" },
+        { "[model]\nposition = alibi\n", spoil_slopes,
+          "encoder.layers.1.self_attn, head 0: from position 0 to 1 the score is " },
+        { "[model]\nposition = t5\n", spoil_buckets,
+          "decoder.layers.0.self_attn, head 0: scores do not depend on distances" },
+    };
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        weft_certificate c;
+        sound m = make(faults[i].more, WEFT_TIE_NONE);
+        faults[i].spoil(m.model);
+        OK(weft_certify_positions(m.model, 40, &c));
+        ck_assert_msg(c.verdict == WEFT_FAILS && strstr(c.text, faults[i].text), "%s: %s",
+                      faults[i].text, c.text);
+        drop(&m);
+    }
 }
 END_TEST
 
@@ -345,7 +406,13 @@ typedef enum fault {
     PUBLISHED,    /* ProbSparse as published: what is chosen depends on the future */
     STRICT,       /* the same, strictly causal: no fault */
     BUCKETS,      /* LSH: later tokens shift the chunks of earlier ones */
-    LINEAR        /* causal linear attention: no fault */
+    LINEAR,       /* causal linear attention: no fault */
+    /* from here on positions are known to attention alone */
+    TURNS,         /* queries and keys are turned: no fault */
+    TURNS_QUERIES, /* queries alone */
+    TURNS_NONE,
+    SLOPES, /* ALiBi: no fault */
+    PLACES  /* scores that grow with the product of both positions */
 } fault;
 
 typedef struct own_model {
@@ -464,6 +531,25 @@ static weft_var own_position(const own_model *m, weft_tape *tape, const weft_bat
     return y;
 }
 
+/* A bias [HEADS, N, N] of one sentence. */
+static weft_var places(weft_tape *tape, int64_t N)
+{
+    weft_real *x = malloc((size_t)(HEADS * N * N) * sizeof *x);
+    for (int64_t n = 0; n < HEADS * N * N; n++) x[n] = (weft_real)(n / N % N * (n % N)) / 1000;
+    const weft_var y = weft_constant(tape, WEFT_DIMS(HEADS, N, N), x);
+    free(x);
+    return y;
+}
+
+/* Queries or keys, turned or not. */
+static weft_var turned(const own_model *m, weft_tape *tape, weft_var x, const weft_tokens *t,
+                       bool query)
+{
+    if (m->fault != TURNS && !(m->fault == TURNS_QUERIES && query)) return x;
+    const weft_var rows = weft_constant_int(tape, WEFT_DIMS(t->N, 2), t->rows);
+    return weft_rotary(tape, x, weft_sinusoid(tape, rows, D / HEADS, NULL), false);
+}
+
 /* Attention of the kinds that approximate, or that of weft_attention. */
 static weft_var own_attention(const own_model *m, weft_tape *tape, weft_var q, weft_var k,
                               weft_var v, weft_var offsets)
@@ -489,10 +575,14 @@ static weft_var own_attention(const own_model *m, weft_tape *tape, weft_var q, w
             tape, q, k, v,
             &(weft_linear_attention_spec){ .heads = HEADS, .causal = true, .q_offsets = offsets });
     default:
-        return weft_attention(tape, q, k, v,
-                              &(weft_attention_spec){ .heads = HEADS,
-                                                      .causal = m->fault != NOT_CAUSAL,
-                                                      .q_offsets = offsets });
+        return weft_attention(
+            tape, q, k, v,
+            &(weft_attention_spec){
+                .heads = HEADS,
+                .causal = m->fault != NOT_CAUSAL,
+                .alibi = m->fault == SLOPES,
+                .bias = m->fault == PLACES ? places(tape, weft_shape(tape, q).dim[0]) : WEFT_NIL,
+                .q_offsets = offsets });
     }
 }
 
@@ -503,15 +593,15 @@ static weft_var own_hidden(const void *model, weft_tape *tape, const weft_batch 
     const weft_var ids = weft_constant_int(tape, WEFT_DIMS(t->N), t->ids),
                    offsets = weft_constant_int(tape, WEFT_DIMS(t->B + 1), t->offsets);
     weft_var x = weft_embedding(tape, weft_use(tape, m->embed), ids, 1);
-    x = weft_add(tape, x, own_position(m, tape, batch));
+    if (m->fault < TURNS) x = weft_add(tape, x, own_position(m, tape, batch));
     if (m->fault == COUNTS) x = weft_mul(tape, x, share(tape, t));
     if (m->fault == MEAN) x = weft_sub(tape, x, weft_mean(tape, x, 0, true));
     weft_scope_push(tape, "layer.self_attn");
     const weft_var bias = m->fault == UNUSED ? WEFT_NIL : weft_use(tape, m->bias);
     const weft_var qkv = weft_linear(tape, x, weft_use(tape, m->in), bias, WEFT_IDENTITY);
-    weft_var y =
-        own_attention(m, tape, weft_slice(tape, qkv, 1, 0, D), weft_slice(tape, qkv, 1, D, 2 * D),
-                      weft_slice(tape, qkv, 1, 2 * D, 3 * D), offsets);
+    const weft_var q = turned(m, tape, weft_slice(tape, qkv, 1, 0, D), t, true),
+                   k = turned(m, tape, weft_slice(tape, qkv, 1, D, 2 * D), t, false);
+    weft_var y = own_attention(m, tape, q, k, weft_slice(tape, qkv, 1, 2 * D, 3 * D), offsets);
     weft_scope_pop(tape);
     if (m->fault == CHOOSES) y = weft_mul(tape, y, choice(tape, x, batch));
     if (m->fault == PEEKS) y = weft_apply1(tape, &peek, 1, &y, NULL, 0);
@@ -617,6 +707,51 @@ START_TEST(a_sentence_is_not_alone)
 }
 END_TEST
 
+/* What a layer of one's own makes of positions. */
+START_TEST(wrong_turns_and_scores_are_named)
+{
+    static const double w[] = { 1, 0.01 }, slopes[] = { 0.0625, 0.00390625 },
+                        steep[] = { 0.1, 0.1 };
+    static const weft_position_formula formula = { .w = w, .magnitude = 1, .base = 10000 };
+    static const weft_distances any = { NULL, WEFT_SOFTMAX }, alibi = { slopes, WEFT_SOFTMAX },
+                                wrong = { steep, WEFT_SOFTMAX };
+    const struct {
+        fault which;
+        const weft_distances *of; /* NULL: turns */
+        const char *text;         /* NULL: no fault */
+    } asked[] = {
+        { TURNS, NULL, NULL },
+        { TURNS_QUERIES, NULL, "layer.self_attn: keys at position 1, head 0, pair 0: (" },
+        { TURNS_NONE, NULL, ": not turned" },
+        { NO_FAULT, NULL, "no self-attention reads one token alike wherever it stands" },
+        { SLOPES, &alibi, NULL },
+        { SLOPES, &any, NULL },
+        { TURNS, &any, NULL },
+        { SLOPES, &wrong,
+          "layer.self_attn, head 0: from position 1 to 0 the score is -0.0625 more than to itself, "
+          "not -0.1" },
+        { PLACES, &any, "layer.self_attn, head 0: from position 2 to 1 the score is " },
+        { TURNS_NONE, &any, "layer.self_attn, head 0: scores do not depend on distances" },
+    };
+    OK(weft_threads_set(1));
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        own_model m;
+        weft_certificate c;
+        OK(own_init(&m, asked[i].which));
+        const weft_subject s = own_subject(&m);
+        if (asked[i].of)
+            OK(weft_certify_distances(&s, 70, asked[i].of, &c));
+        else
+            OK(weft_certify_turns(&s, 70, D / HEADS, &formula, &c));
+        ck_assert_msg((c.verdict == WEFT_HOLDS) == !asked[i].text, "%zu: %s", i, c.text);
+        if (asked[i].text)
+            ck_assert_msg(strstr(c.text, asked[i].text) != NULL, "%s\nis not in\n%s", asked[i].text,
+                          c.text);
+        weft_params_free(m.params);
+    }
+}
+END_TEST
+
 START_TEST(a_gradient_is_wrong)
 {
     OK(weft_threads_set(1));
@@ -688,6 +823,8 @@ int main(void)
     tcase_add_test(tc, a_sentence_is_not_alone);
     tcase_add_test(tc, a_gradient_is_wrong);
     tcase_add_test(tc, a_wrong_table_is_named);
+    tcase_add_test(tc, wrong_positions_of_a_model_are_named);
+    tcase_add_test(tc, wrong_turns_and_scores_are_named);
     tcase_add_test(tc, mistakes_are_told);
     tcase_add_test(tc, memory_runs_out);
     suite_add_tcase(suite, tc);

@@ -1,4 +1,5 @@
 /* certify_attention.c - what holds of the weights of attention, and of decoding with a past. */
+#include "autograd/tape_internal.h"
 #include "train/certify_internal.h"
 #include "train/decode_internal.h"
 
@@ -10,36 +11,20 @@ static const double tolerance = sizeof(weft_real) == 4 ? 1e-4 : 1e-12;
 
 /* ---- rows of weights ---------------------------------------------------------------------------- */
 
-enum { MOST_SCOPES = 3 * WEFT_MAX_LAYERS };
 typedef struct rows_search {
     const weft_transformer *model;
     weft_certificate *certificate;
-    int64_t n_layers; /* attentions looked at */
-    int n_scopes;     /* where attention was recorded */
-    char scopes[MOST_SCOPES][64];
+    int64_t n_layers;   /* attentions looked at */
+    weft_scopes scopes; /* where attention was recorded */
 } rows_search;
 
-static int input_named(const weft_op *op, const char *name)
-{
-    const size_t n = strlen(name);
-    const char *word = op->inputs;
-    for (int i = 0; word && *word; i++) {
-        const size_t length = strcspn(word, " ");
-        if (length == n && memcmp(word, name, n) == 0) return i;
-        word += length + (word[length] == ' ');
-    }
-    return -1;
-}
-
-/* Softmax or features: the weights of a row are divided by their sum. */
+/* Of softmax or of features: the weights of a row are divided by their sum. */
 static void watch_scopes(void *context, const weft_event *event)
 {
     rows_search *s = context;
-    if (!event->done || !event->scope || input_named(event->call->op, "v") < 0) return;
-    /* Global tokens with projections of their own are a second call in the same place. */
-    if (s->n_scopes > 0 && strcmp(s->scopes[s->n_scopes - 1], event->scope) == 0) return;
-    if (s->n_scopes < MOST_SCOPES)
-        snprintf(s->scopes[s->n_scopes++], sizeof s->scopes[0], "%s", event->scope);
+    const weft_op *op = event->call->op;
+    if (event->done && weft_tape_input_named(op, "v") >= 0)
+        weft_scopes_note(&s->scopes, event->scope, op->name);
 }
 
 static double sum_of(const weft_real *row, int64_t n, double *least)
@@ -52,10 +37,14 @@ static double sum_of(const weft_real *row, int64_t n, double *least)
     return sum;
 }
 
-/* The weights [N, H, S] of the attention recorded in `scope`, where there is one. */
-static weft_status ask_weights(rows_search *s, weft_tape *tape, const char *scope)
+/* The weights [N, H, S] of the attention recorded in scope i, where there is one. Denominators of features
+ * have 1e-12 added to them, and features may be small. */
+static weft_status ask_weights(rows_search *s, weft_tape *tape, int i)
 {
     weft_certificate *c = s->certificate;
+    const char *scope = s->scopes.name[i];
+    const bool features = strcmp(s->scopes.op[i], "linear_attention") == 0;
+    const double allowed = features ? fmax(tolerance, 1e-6) : tolerance;
     const int H = s->model->config.layer.heads;
     const weft_var weights = weft_attention_weights_in(tape, scope, H);
     if (weft_is_nil(weights)) return weft_tape_status(tape);
@@ -67,8 +56,8 @@ static weft_status ask_weights(rows_search *s, weft_tape *tape, const char *scop
         double least = 0;
         const double sum = sum_of(w.real + r * w.ld, S, &least), error = fabs(sum - 1);
         c->n_questions++;
-        if (error <= tolerance && error > c->worst) c->worst = error;
-        if (!(error <= tolerance))
+        if (error <= allowed && error > c->worst) c->worst = error;
+        if (!(error <= allowed))
             weft_certify_fail(c, "%s, head %lld: the weights of row %lld sum to %.15g", scope,
                               (long long)(r % H), (long long)(r / H), sum);
         if (least < 0)
@@ -88,23 +77,12 @@ static weft_status ask_all_weights(rows_search *s, const weft_certify_spec *spec
     (void)subject->hidden(subject->model, tape, &p->batch);
     weft_tape_watch(tape, NULL, NULL);
     weft_status status = weft_tape_status(tape);
-    for (int i = 0, n = s->n_scopes; i < n && status == WEFT_OK; i++)
-        status = ask_weights(s, tape, s->scopes[i]);
+    for (int i = 0; i < s->scopes.n && status == WEFT_OK; i++) status = ask_weights(s, tape, i);
     weft_tape_free(tape);
     return status;
 }
 
 /* ---- rows of the scores' gradient ---------------------------------------------------------------- */
-
-/* The largest magnitude in n columns of rows from .. to - 1. */
-static double largest_in(const weft_tensor *x, int64_t from, int64_t to, int64_t column, int64_t n)
-{
-    double largest = 0;
-    for (int64_t r = from; r < to; r++)
-        for (int64_t k = column; k < column + n; k++)
-            largest = fmax(largest, fabs((double)x->real[r * x->ld + k]));
-    return largest;
-}
 
 /* What a head of keys of one sentence is asked with. */
 typedef struct key_head {
@@ -118,21 +96,21 @@ typedef struct key_head {
 static double size_of_terms(const key_head *at)
 {
     const weft_call *call = at->call;
-    const weft_tensor *q = &call->in[input_named(call->op, "q")],
-                      *v = &call->in[input_named(call->op, "v")], *dy = &call->dout[0];
-    const int added = input_named(call->op, "relative_values");
+    const weft_tensor *q = &call->in[weft_tape_input_named(call->op, "q")],
+                      *v = &call->in[weft_tape_input_named(call->op, "v")], *dy = &call->dout[0];
+    const int added = weft_tape_input_named(call->op, "relative_values");
     const int64_t K = weft_cols(q) / at->heads, C = weft_cols(dy) / at->heads;
-    double value = largest_in(v, at->k_from, at->k_to, at->g * C, C), sum = 0;
+    double most = weft_largest_in(v, at->k_from, at->k_to, at->g * C, C), sum = 0;
     if (added >= 0 && call->in[added].data)
-        value += largest_in(&call->in[added], 0, weft_rows(&call->in[added]), 0, C);
+        most += weft_largest_in(&call->in[added], 0, weft_rows(&call->in[added]), 0, C);
     for (int64_t i = at->q_from; i < at->q_to; i++)
         for (int64_t h = at->g * at->per_group; h < (at->g + 1) * at->per_group; h++) {
             double norm = 0;
             for (int64_t c = h * C; c < (h + 1) * C; c++)
                 norm += fabs((double)dy->real[i * dy->ld + c]);
-            sum += norm * largest_in(q, i, i + 1, h * K, K);
+            sum += norm * weft_largest_in(q, i, i + 1, h * K, K);
         }
-    return sum * value / sqrt((double)K);
+    return sum * most / sqrt((double)K);
 }
 
 /* Where each row of dS sums to 0, adding one vector to all keys of a sentence changes nothing, and dK
@@ -165,13 +143,13 @@ void weft_rows_watch_keys(void *context, const weft_event *event)
     const bool softmax =
         strcmp(name, "attention") == 0 || strcmp(name, "probsparse_attention") == 0;
     if (!event->done || !event->backward || !softmax || !call->dout[0].data) return;
-    const int at_k = input_named(call->op, "k");
+    const int at_k = weft_tape_input_named(call->op, "k");
     const weft_tensor *dk = &call->din[at_k],
-                      *q_offsets = &call->in[input_named(call->op, "q_offsets")],
-                      *k_offsets = &call->in[input_named(call->op, "k_offsets")];
+                      *q_offsets = &call->in[weft_tape_input_named(call->op, "q_offsets")],
+                      *k_offsets = &call->in[weft_tape_input_named(call->op, "k_offsets")];
     if (!k_offsets->data) k_offsets = q_offsets;
     if (!dk->data || call->add[at_k] || !k_offsets->data) return;
-    const int64_t K = weft_cols(&call->in[input_named(call->op, "q")]) / w->heads,
+    const int64_t K = weft_cols(&call->in[weft_tape_input_named(call->op, "q")]) / w->heads,
                   G = weft_cols(dk) / K;
     w->asked = true;
     for (int64_t b = 0; b + 1 < k_offsets->dim[0]; b++)

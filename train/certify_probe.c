@@ -1,6 +1,7 @@
 /* certify_probe.c - what certificates ask with: a subject, and sentences in which no id occurs twice. */
 #include "train/certify_internal.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +41,15 @@ void weft_certify_say(weft_certificate *c, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(c->text, sizeof c->text, fmt, args);
     va_end(args);
+}
+
+double weft_largest_in(const weft_tensor *x, int64_t from, int64_t to, int64_t column, int64_t n)
+{
+    double largest = 0;
+    for (int64_t r = from; r < to; r++)
+        for (int64_t k = column; k < column + n; k++)
+            largest = fmax(largest, fabs((double)x->real[r * x->ld + k]));
+    return largest;
 }
 
 /* ---- a Transformer ------------------------------------------------------------------------------ */
@@ -213,4 +223,26 @@ void weft_probe_free(weft_probe *p)
 int32_t weft_probe_other_id(const weft_probe *p, int64_t r)
 {
     return (int32_t)(FIRST_ID + p->N[0] + p->N[1] + r);
+}
+
+weft_status weft_probe_repeat(int64_t L, weft_tokens *tokens, int32_t **memory)
+{
+    int32_t *x = weft_alloc((size_t)(3 * L + 2), sizeof *x); /* ids 0, offsets, rows */
+    if (!x) return WEFT_ERR_MEMORY;
+    x[L + 1] = (int32_t)L;
+    for (int64_t p = 0; p < L; p++) x[L + 2 + 2 * p + 1] = (int32_t)p;
+    *memory = x;
+    *tokens = (weft_tokens){ 1, L, x, x + L, x + L + 2 };
+    return WEFT_OK;
+}
+
+/* ---- what attention is recorded ------------------------------------------------------------------ */
+
+void weft_scopes_note(weft_scopes *s, const char *name, const char *op)
+{
+    enum { MOST = sizeof s->name / sizeof s->name[0] };
+    if (!name) name = "";
+    if (s->n == MOST || (s->n > 0 && strcmp(s->name[s->n - 1], name) == 0)) return;
+    snprintf(s->op[s->n], sizeof s->op[0], "%s", op);
+    snprintf(s->name[s->n++], sizeof s->name[0], "%s", name);
 }
