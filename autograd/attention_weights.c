@@ -6,28 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The input of that name, or -1. */
-static int input_named(const weft_op *op, const char *name)
-{
-    char found[32];
-    for (int i = 0; i < op->n_in; i++) {
-        weft_tape_input_name(op, i, found);
-        if (strcmp(found, name) == 0) return i;
-    }
-    return -1;
-}
-
-/* The same; queries and keys may be one, "qk", and so may their offsets. */
+/* The input of that name, or -1; queries and keys may be one, "qk", and so may their offsets. */
 static int either_named(const weft_op *op, const char *name, const char *shared)
 {
-    const int i = input_named(op, name);
-    return i >= 0 ? i : input_named(op, shared);
+    const int i = weft_tape_input_named(op, name);
+    return i >= 0 ? i : weft_tape_input_named(op, shared);
 }
 
 static bool is_attention(const weft_op *op)
 {
     return either_named(op, "q", "qk") >= 0 && either_named(op, "k", "qk") >= 0 &&
-           input_named(op, "v") >= 0;
+           weft_tape_input_named(op, "v") >= 0;
 }
 
 weft_var weft_attention_find(weft_tape *tape, const char *scope, int nth)
@@ -65,7 +54,7 @@ static weft_attention_parts parts_of(const weft_tape *tape, const node *n)
     return (weft_attention_parts){
         .q = input(tape, n, either_named(n->op, "q", "qk")),
         .k = input(tape, n, either_named(n->op, "k", "qk")),
-        .v = input(tape, n, input_named(n->op, "v")),
+        .v = input(tape, n, weft_tape_input_named(n->op, "v")),
         .q_offsets = input(tape, n, either_named(n->op, "q_offsets", "offsets")),
         .k_offsets = input(tape, n, either_named(n->op, "k_offsets", "offsets"))
     };
@@ -143,7 +132,7 @@ static weft_var again(weft_tape *tape, const node *n, int at_v, weft_var values)
         weft_tape_fail(tape, WEFT_ERR_MEMORY, "weft_attention_weights: %s", weft_message());
         return WEFT_NIL;
     }
-    const int added = input_named(n->op, "relative_values");
+    const int added = weft_tape_input_named(n->op, "relative_values");
     for (int i = 0; i < n->n_in; i++)
         in[i] = i == at_v ? values : i == added ? WEFT_NIL : input(tape, n, i);
     const bool done = weft_apply(tape, n->op, n->n_in, in, n->attr, n->attr_bytes, out);
@@ -167,7 +156,7 @@ weft_var weft_attention_weights(weft_tape *tape, weft_var y, int heads)
         if (to - from > S) S = to - from;
     if (S == 0) return weft_full(tape, WEFT_DIMS(weft_rows(&tq), heads, 0), 0);
     const weft_var units = unit_values(tape, &tv, &offsets, G, S),
-                   weights = again(tape, &n, input_named(n.op, "v"), units);
+                   weights = again(tape, &n, weft_tape_input_named(n.op, "v"), units);
     return weft_reshape(tape, weights, WEFT_DIMS(weft_rows(&tq), heads, S));
 }
 

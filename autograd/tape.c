@@ -153,6 +153,16 @@ void weft_tape_input_name(const weft_op *op, int i, char name[32])
     snprintf(name, 32, "%.*s", (int)strcspn(word, " "), word);
 }
 
+int weft_tape_input_named(const weft_op *op, const char *name)
+{
+    char found[32];
+    for (int i = 0; i < op->n_in; i++) {
+        weft_tape_input_name(op, i, found);
+        if (strcmp(found, name) == 0) return i;
+    }
+    return -1;
+}
+
 /* "matmul(q [8, 12, 64], b [8, 12, 64])" */
 static void describe_call(const weft_call *c, const uint32_t *ids, char *text, size_t bytes)
 {

@@ -110,6 +110,8 @@ static inline weft_var weft_var_of(const weft_tape *tape, uint32_t index)
 
 /* The i-th word of an operation's `inputs`, the last one for all further i: "gain". */
 void weft_tape_input_name(const weft_op *op, int i, char name[32]);
+/* The input of that name, or -1. */
+int weft_tape_input_named(const weft_op *op, const char *name);
 /* Find a value by handle; false (and the tape fails) for nil, stale or foreign handles. */
 bool weft_tape_find(weft_tape *tape, weft_var x, const char *what, uint32_t *index);
 /* The tensor of a value with its data pointer. */

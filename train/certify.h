@@ -66,9 +66,10 @@ weft_status weft_certify_isolation(const weft_subject *subject, const weft_certi
 weft_status weft_certify_gradient(const weft_subject *subject, const weft_certify_spec *spec,
                                   weft_certificate *certificate) WEFT_MUST_CHECK;
 
-/** Softmax: the weights of each row sum to 1 and none is negative, and scores that all grow alike change
- *  nothing: the gradients by the keys of a sentence sum to 0 (so each row of the scores' gradient does).
- *  NOT_ASKED where no attention of the model has softmax weights. */
+/** The weights of each row sum to 1 and none is negative, softmax's and those of features. Scores of softmax
+ *  that all grow alike change nothing: the gradients by the keys of a sentence sum to 0 (so each row of the
+ *  scores' gradient does), up to the rounding of what they are made of. NOT_ASKED of sigmoid weights, nor
+ *  where the model has no attention. */
 weft_status weft_certify_rows(const weft_transformer *model, weft_params *params,
                               const weft_certify_spec *spec,
                               weft_certificate *certificate) WEFT_MUST_CHECK;
@@ -96,9 +97,28 @@ typedef struct weft_position_formula {
  *  one encoding. */
 void weft_certify_table(const weft_position_table *table, const weft_position_formula *formula,
                         weft_certificate *certificate);
-/** The same of a model's first `longest` positions, or of those it has; of rotary ones, that scores
- *  depend on distances alone. NOT_ASKED where it encodes none. */
+/** The same of a model's first `longest` positions, or of those it has, on both sides; of rotary ones,
+ *  ALiBi, T5's and Shaw's also what attention makes of them (below), as the model's configuration says it
+ *  should. NOT_ASKED where it knows of none. */
 weft_status weft_certify_positions(const weft_transformer *model, int64_t longest,
+                                   weft_certificate *certificate) WEFT_MUST_CHECK;
+
+/* What attention itself knows of positions (certify_distance.c). The subject reads one token L times: its
+ * rows differ by their positions alone. */
+
+/** Self-attention turns queries and keys: in position p, pair i of each head (channels 2i and 2i + 1;
+ *  formula->halves: i and i + K/2) is that of position 0 turned by p w[i], so scores depend on distances
+ *  alone. w is [K/2]. */
+weft_status weft_certify_turns(const weft_subject *subject, int64_t L, int64_t K,
+                               const weft_position_formula *formula,
+                               weft_certificate *certificate) WEFT_MUST_CHECK;
+typedef struct weft_distances {
+    const double
+        *slopes; /* [heads]: a score falls by so much a token of distance; NULL: no formula */
+    weft_weights_kind weights; /* that scores become */
+} weft_distances;
+/** Scores of exact self-attention depend on distances, and on nothing else: read from its weights. */
+weft_status weft_certify_distances(const weft_subject *subject, int64_t L, const weft_distances *of,
                                    weft_certificate *certificate) WEFT_MUST_CHECK;
 
 /* ---- the model of a configuration (certify_config.c) --------------------------------------------- */

@@ -1,4 +1,5 @@
 /* certify_attention.c - what holds of the weights of attention, and of decoding with a past. */
+#include "autograd/tape_internal.h"
 #include "train/certify_internal.h"
 #include "train/decode_internal.h"
 
@@ -13,23 +14,17 @@ static const double tolerance = sizeof(weft_real) == 4 ? 1e-4 : 1e-12;
 typedef struct rows_search {
     const weft_transformer *model;
     weft_certificate *certificate;
-    int64_t n_layers; /* attentions looked at */
-    int n_scopes;     /* where softmax attention was recorded */
-    char scopes[3 * WEFT_MAX_LAYERS][64];
+    int64_t n_layers;   /* attentions looked at */
+    weft_scopes scopes; /* where attention was recorded */
 } rows_search;
 
-/* Weights by features are divided by a sum with an epsilon: of them nothing is promised to the digit. */
-static void watch_kinds(void *context, const weft_event *event)
+/* Of softmax or of features: the weights of a row are divided by their sum. */
+static void watch_scopes(void *context, const weft_event *event)
 {
-    enum { MOST = 3 * WEFT_MAX_LAYERS };
     rows_search *s = context;
-    const char *name = event->call->op->name;
-    const bool softmax =
-        strcmp(name, "attention") == 0 || strcmp(name, "probsparse_attention") == 0;
-    if (!event->done || !softmax || !event->scope || s->n_scopes == MOST) return;
-    /* Global tokens with projections of their own are a second call in the same place. */
-    if (s->n_scopes > 0 && strcmp(s->scopes[s->n_scopes - 1], event->scope) == 0) return;
-    snprintf(s->scopes[s->n_scopes++], sizeof s->scopes[0], "%s", event->scope);
+    const weft_op *op = event->call->op;
+    if (event->done && weft_tape_input_named(op, "v") >= 0)
+        weft_scopes_note(&s->scopes, event->scope, op->name);
 }
 
 static double sum_of(const weft_real *row, int64_t n, double *least)
@@ -42,10 +37,14 @@ static double sum_of(const weft_real *row, int64_t n, double *least)
     return sum;
 }
 
-/* The weights [N, H, S] of the attention recorded in `scope`, where there is one. */
-static weft_status ask_weights(rows_search *s, weft_tape *tape, const char *scope)
+/* The weights [N, H, S] of the attention recorded in scope i, where there is one. Denominators of features
+ * have 1e-12 added to them, and features may be small. */
+static weft_status ask_weights(rows_search *s, weft_tape *tape, int i)
 {
     weft_certificate *c = s->certificate;
+    const char *scope = s->scopes.name[i];
+    const bool features = strcmp(s->scopes.op[i], "linear_attention") == 0;
+    const double allowed = features ? fmax(tolerance, 1e-6) : tolerance;
     const int H = s->model->config.layer.heads;
     const weft_var weights = weft_attention_weights_in(tape, scope, H);
     if (weft_is_nil(weights)) return weft_tape_status(tape);
@@ -57,8 +56,8 @@ static weft_status ask_weights(rows_search *s, weft_tape *tape, const char *scop
         double least = 0;
         const double sum = sum_of(w.real + r * w.ld, S, &least), error = fabs(sum - 1);
         c->n_questions++;
-        if (error <= tolerance && error > c->worst) c->worst = error;
-        if (!(error <= tolerance))
+        if (error <= allowed && error > c->worst) c->worst = error;
+        if (!(error <= allowed))
             weft_certify_fail(c, "%s, head %lld: the weights of row %lld sum to %.15g", scope,
                               (long long)(r % H), (long long)(r / H), sum);
         if (least < 0)
@@ -74,78 +73,107 @@ static weft_status ask_all_weights(rows_search *s, const weft_certify_spec *spec
     weft_tape *tape = weft_tape_new(WEFT_NO_GRAD);
     if (!tape) return WEFT_ERR_MEMORY;
     weft_tape_seed(tape, spec->seed, 1);
-    weft_tape_watch(tape, watch_kinds, s);
+    weft_tape_watch(tape, watch_scopes, s);
     (void)subject->hidden(subject->model, tape, &p->batch);
     weft_tape_watch(tape, NULL, NULL);
     weft_status status = weft_tape_status(tape);
-    for (int i = 0, n = s->n_scopes; i < n && status == WEFT_OK; i++)
-        status = ask_weights(s, tape, s->scopes[i]);
+    for (int i = 0; i < s->scopes.n && status == WEFT_OK; i++) status = ask_weights(s, tape, i);
     weft_tape_free(tape);
     return status;
 }
 
 /* ---- rows of the scores' gradient ---------------------------------------------------------------- */
 
-static int input_named(const weft_op *op, const char *name)
-{
-    const size_t n = strlen(name);
-    const char *word = op->inputs;
-    for (int i = 0; word && *word; i++) {
-        const size_t length = strcspn(word, " ");
-        if (length == n && memcmp(word, name, n) == 0) return i;
-        word += length + (word[length] == ' ');
-    }
-    return -1;
-}
+/* What a head of keys of one sentence is asked with. */
+typedef struct key_head {
+    const weft_call *call;
+    int heads, per_group; /* of queries; of these for one of keys */
+    int64_t g, q_from, q_to, k_from, k_to;
+} key_head;
 
-static double largest_of(const weft_tensor *x)
+/* dK is a sum over the queries of dS_ij q_i / sqrt(K), and dS_ij = P_ij (dO_i . v_j - D_i). Over the keys
+ * both parts cancel, each of them as large as this: sums of rounding alone are some digits below. */
+static double size_of_terms(const key_head *at)
 {
-    double largest = 0;
-    for (int64_t r = 0; r < weft_rows(x); r++)
-        for (int64_t k = 0; k < weft_cols(x); k++)
-            largest = fmax(largest, fabs((double)x->real[r * x->ld + k]));
-    return largest;
-}
-
-/* dK = dS^T Q: where each row of dS sums to 0, adding one vector to all keys of a sentence changes
- * nothing, and dK sums to 0 over them. */
-static void watch_keys(void *context, const weft_event *event)
-{
-    rows_search *s = context;
-    const weft_call *call = event->call;
-    if (!event->done || !event->backward || !call->dout || strcmp(call->op->name, "attention") != 0)
-        return;
-    const int at_k = input_named(call->op, "k"), at_o = input_named(call->op, "k_offsets");
-    const weft_tensor *dk = &call->din[at_k], *offsets = &call->in[at_o];
-    if (!dk->data || call->add[at_k] || offsets->rank < 0) return;
-    const double unit = largest_of(dk);
-    for (int64_t b = 0; b + 1 < offsets->dim[0]; b++) {
-        const int64_t from = offsets->i32[b], to = offsets->i32[b + 1];
-        for (int64_t k = 0; k < weft_cols(dk); k++) {
-            double sum = 0;
-            for (int64_t r = from; r < to; r++) sum += (double)dk->real[r * dk->ld + k];
-            const double error = fabs(sum) / (unit * (double)(to - from + 1));
-            s->certificate->n_questions++;
-            if (error <= tolerance && error > s->certificate->worst) s->certificate->worst = error;
-            if (!(error <= tolerance) && unit > 0)
-                weft_certify_fail(s->certificate,
-                                  "%s: the gradients by the keys of sentence %lld sum to %g in "
-                                  "column %lld: rows of the scores' gradient do not sum to 0",
-                                  event->scope ? event->scope : "", (long long)b, sum,
-                                  (long long)k);
+    const weft_call *call = at->call;
+    const weft_tensor *q = &call->in[weft_tape_input_named(call->op, "q")],
+                      *v = &call->in[weft_tape_input_named(call->op, "v")], *dy = &call->dout[0];
+    const int added = weft_tape_input_named(call->op, "relative_values");
+    const int64_t K = weft_cols(q) / at->heads, C = weft_cols(dy) / at->heads;
+    double most = weft_largest_in(v, at->k_from, at->k_to, at->g * C, C), sum = 0;
+    if (added >= 0 && call->in[added].data)
+        most += weft_largest_in(&call->in[added], 0, weft_rows(&call->in[added]), 0, C);
+    for (int64_t i = at->q_from; i < at->q_to; i++)
+        for (int64_t h = at->g * at->per_group; h < (at->g + 1) * at->per_group; h++) {
+            double norm = 0;
+            for (int64_t c = h * C; c < (h + 1) * C; c++)
+                norm += fabs((double)dy->real[i * dy->ld + c]);
+            sum += norm * weft_largest_in(q, i, i + 1, h * K, K);
         }
+    return sum * most / sqrt((double)K);
+}
+
+/* Where each row of dS sums to 0, adding one vector to all keys of a sentence changes nothing, and dK
+ * sums to 0 over them. */
+static void ask_key_head(weft_rows_watch *w, const key_head *at, int64_t K, const weft_tensor *dk,
+                         const char *where)
+{
+    const double unit = size_of_terms(at);
+    for (int64_t k = at->g * K; k < (at->g + 1) * K; k++) {
+        double sum = 0;
+        for (int64_t r = at->k_from; r < at->k_to; r++) sum += (double)dk->real[r * dk->ld + k];
+        const double error = sum == 0 ? 0 : fabs(sum) / unit;
+        w->certificate->n_questions++;
+        if (error <= tolerance && error > w->certificate->worst) w->certificate->worst = error;
+        if (!(error <= tolerance))
+            weft_certify_fail(w->certificate,
+                              "%s: the gradients by the keys from row %lld on sum to %g in column "
+                              "%lld, %.1e of what they are made of: rows of the scores' gradient "
+                              "do not sum to 0",
+                              where ? where : "attention", (long long)at->k_from, sum, (long long)k,
+                              error);
     }
 }
 
-static weft_status ask_gradients(rows_search *s, const weft_certify_spec *spec,
-                                 const weft_subject *subject, const weft_probe *p,
-                                 weft_params *params)
+void weft_rows_watch_keys(void *context, const weft_event *event)
+{
+    weft_rows_watch *w = context;
+    const weft_call *call = event->call;
+    const char *name = call->op->name;
+    const bool softmax =
+        strcmp(name, "attention") == 0 || strcmp(name, "probsparse_attention") == 0;
+    if (!event->done || !event->backward || !softmax || !call->dout[0].data) return;
+    const int at_k = weft_tape_input_named(call->op, "k");
+    const weft_tensor *dk = &call->din[at_k],
+                      *q_offsets = &call->in[weft_tape_input_named(call->op, "q_offsets")],
+                      *k_offsets = &call->in[weft_tape_input_named(call->op, "k_offsets")];
+    if (!k_offsets->data) k_offsets = q_offsets;
+    if (!dk->data || call->add[at_k] || !k_offsets->data) return;
+    const int64_t K = weft_cols(&call->in[weft_tape_input_named(call->op, "q")]) / w->heads,
+                  G = weft_cols(dk) / K;
+    w->asked = true;
+    for (int64_t b = 0; b + 1 < k_offsets->dim[0]; b++)
+        for (int64_t g = 0; g < G; g++) {
+            const key_head at = { .call = call,
+                                  .heads = w->heads,
+                                  .per_group = w->heads / (int)G,
+                                  .g = g,
+                                  .q_from = q_offsets->i32[b],
+                                  .q_to = q_offsets->i32[b + 1],
+                                  .k_from = k_offsets->i32[b],
+                                  .k_to = k_offsets->i32[b + 1] };
+            ask_key_head(w, &at, K, dk, event->scope);
+        }
+}
+
+static weft_status ask_gradients(weft_rows_watch *w, const weft_certify_spec *spec,
+                                 const weft_subject *subject, const weft_probe *p)
 {
     weft_tape *tape = weft_tape_new(0);
     if (!tape) return WEFT_ERR_MEMORY;
     weft_tape_seed(tape, spec->seed, 1);
-    weft_tape_watch(tape, watch_keys, s);
-    weft_params_zero_gradients(params);
+    weft_tape_watch(tape, weft_rows_watch_keys, w);
+    weft_params_zero_gradients(subject->params);
     const weft_var labels = weft_constant_int(tape, WEFT_DIMS(p->N[1]), p->labels);
     const weft_var x = subject->hidden(subject->model, tape, &p->batch);
     const weft_status status =
@@ -160,6 +188,7 @@ weft_status weft_certify_rows(const weft_transformer *model, weft_params *params
     weft_certify_spec spec;
     weft_probe p = { 0 };
     rows_search s = { .model = model, .certificate = certificate };
+    weft_rows_watch w = { .certificate = certificate, .heads = model->config.layer.heads };
     const weft_subject subject = weft_subject_of(model, params);
     *certificate = (weft_certificate){ .verdict = WEFT_HOLDS };
     if (model->config.layer.exact.weights == WEFT_SIGMOID) {
@@ -170,23 +199,21 @@ weft_status weft_certify_rows(const weft_transformer *model, weft_params *params
     weft_status status = weft_certify_defaults(given, &spec);
     if (status == WEFT_OK) status = weft_probe_init(&p, &subject, &spec);
     if (status == WEFT_OK) status = ask_all_weights(&s, &spec, &subject, &p);
-    if (status == WEFT_OK && s.n_layers > 0)
-        status = ask_gradients(&s, &spec, &subject, &p, params);
+    if (status == WEFT_OK && s.n_layers > 0) status = ask_gradients(&w, &spec, &subject, &p);
     if (s.n_layers == 0) certificate->verdict = WEFT_NOT_ASKED;
     if (s.n_layers == 0)
-        weft_certify_say(certificate, "no attention of the model has softmax weights to look at");
+        weft_certify_say(certificate, "the model has no attention");
     else
-        weft_certify_say(certificate,
-                         "%lld attentions: weights sum to 1, rows of the scores' gradient to 0, "
-                         "within %.1e",
-                         (long long)s.n_layers, certificate->worst);
+        weft_certify_say(certificate, "%lld attentions: weights sum to 1%s, within %.1e",
+                         (long long)s.n_layers,
+                         w.asked ? ", rows of the scores' gradient to 0" : "", certificate->worst);
     weft_probe_free(&p);
     return status;
 }
 
 /* ---- decoding ----------------------------------------------------------------------------------- */
 
-enum { DECODED = 3, MOST_STEPS = 40 }; /* sentences, and tokens of each */
+enum { DECODED = 3 }; /* sentences, all of T tokens */
 
 typedef struct decoding {
     const weft_transformer *model;
@@ -194,13 +221,16 @@ typedef struct decoding {
     weft_certificate *certificate;
     weft_probe source; /* its first side alone is used */
     int64_t T;
-    int32_t ids[DECODED * MOST_STEPS], offsets[DECODED + 1], rows[2 * DECODED * MOST_STEPS];
+    int32_t *ids, offsets[DECODED + 1], *rows;
     weft_real *logits; /* [DECODED T, V] of reading all at once */
     bool same_bits;
 } decoding;
 
-static void make_target(decoding *d)
+static weft_status make_target(decoding *d)
 {
+    d->ids = weft_alloc((size_t)(DECODED * d->T), sizeof *d->ids);
+    d->rows = weft_alloc((size_t)(DECODED * d->T), 2 * sizeof *d->rows);
+    if (!d->ids || !d->rows) return WEFT_ERR_MEMORY;
     const uint64_t key = weft_random_key(d->spec->seed, 3, 0);
     const int64_t V = d->model->config.target_V;
     for (int64_t r = 0; r < DECODED * d->T; r++) {
@@ -209,6 +239,7 @@ static void make_target(decoding *d)
         d->rows[2 * r + 1] = (int32_t)(r % d->T);
     }
     for (int64_t b = 0; b <= DECODED; b++) d->offsets[b] = (int32_t)(b * d->T);
+    return WEFT_OK;
 }
 
 /* Weights that a step gives to what it has not read. */
@@ -283,6 +314,7 @@ static weft_status read_steps(decoding *d, weft_tape *tape)
     if (status == WEFT_OK && !d->model->config.decoder_only)
         status = weft_reader_encode(&reader, &d->source.batch.source);
     for (int64_t t = 0; t < d->T && status == WEFT_OK; t++) {
+        if (d->certificate->verdict == WEFT_FAILS) break;
         int32_t ids[DECODED];
         for (int64_t b = 0; b < DECODED; b++) ids[b] = d->ids[b * d->T + t];
         const weft_var y = weft_reader_step(&reader, ids);
@@ -309,8 +341,8 @@ weft_status weft_certify_decoding(const weft_transformer *model, weft_params *pa
         status = weft_probe_select(&all, DECODED, (const int64_t[]){ 0, 3, 4 }, &d.source);
     weft_tape *tape = status == WEFT_OK ? weft_tape_new(WEFT_NO_GRAD) : NULL;
     if (status == WEFT_OK && !tape) status = WEFT_ERR_MEMORY;
-    d.T = spec.longest < MOST_STEPS ? spec.longest : MOST_STEPS;
-    if (status == WEFT_OK) make_target(&d);
+    d.T = spec.longest;
+    if (status == WEFT_OK) status = make_target(&d);
     if (status == WEFT_OK) status = read_all(&d, tape);
     if (status == WEFT_OK) status = read_steps(&d, tape);
     weft_certify_say(
@@ -319,6 +351,8 @@ weft_status weft_certify_decoding(const weft_transformer *model, weft_params *pa
         "step are 0",
         DECODED, (long long)d.T, d.same_bits ? "bit by bit" : "up to rounding");
     weft_tape_free(tape);
+    weft_free(d.ids);
+    weft_free(d.rows);
     weft_free(d.logits);
     weft_probe_free(&d.source);
     weft_probe_free(&all);

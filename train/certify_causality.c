@@ -1,7 +1,8 @@
 /* certify_causality.c - does an output know what comes later?
  *
- * Two questions, because each sees what the other does not: the derivative sees influence too small for
- * a digit, other tokens see a choice (a bucket, a selected query) through which no gradient flows. */
+ * Three questions, because each sees what the others do not: the derivative sees influence too small for
+ * a digit, other tokens see a choice (a bucket, a selected query) through which no gradient flows, and no
+ * tokens see how many there are. */
 #include "train/certify_internal.h"
 
 #include <assert.h>
@@ -62,12 +63,13 @@ static void exchange(weft_probe *p, int64_t from, int64_t to, bool back)
             back ? (int32_t)(weft_probe_other_id(p, r) - p->N[1]) : weft_probe_other_id(p, r);
 }
 
-/* The first of n rows from `first` on that differ; -1: none. */
-static int64_t differing(const weft_tensor *a, const weft_tensor *b, int64_t first, int64_t n)
+/* The first of n rows that differ, from row at_a of a and at_b of b on; -1: none. */
+static int64_t differing(const weft_tensor *a, int64_t at_a, const weft_tensor *b, int64_t at_b,
+                         int64_t n)
 {
-    const int64_t C = weft_cols(a);
-    for (int64_t r = first; r < first + n; r++)
-        if (memcmp(a->real + r * a->ld, b->real + r * b->ld, (size_t)C * sizeof(weft_real)) != 0)
+    const size_t row_bytes = (size_t)weft_cols(a) * sizeof(weft_real);
+    for (int64_t r = 0; r < n; r++)
+        if (!weft_same_bits(a->real + (at_a + r) * a->ld, b->real + (at_b + r) * b->ld, row_bytes))
             return r;
     return -1;
 }
@@ -86,15 +88,15 @@ static weft_status culprit(search *s, const place *at, int64_t *position)
         status = weft_tape_status(s->other);
         if (status != WEFT_OK) return status;
         const weft_tensor after = weft_value(s->other, y);
-        if (differing(&before, &after, at->first, at->t + 1) < 0) continue;
+        if (differing(&before, at->first, &after, at->first, at->t + 1) < 0) continue;
         *position = k;
         return WEFT_OK;
     }
     return status;
 }
 
-/* Name the operation in which what comes later than `at` enters. `row` differs; -1 where that is not
- * known, and then nothing is said unless something does. */
+/* Name the operation in which what comes later than `at` enters. `row` of the sentence differs; -1 where
+ * that is not known, and then nothing is said unless something does. */
 static weft_status name_leak(search *s, const place *at, int64_t row)
 {
     char where[WEFT_PLACE];
@@ -114,7 +116,7 @@ static weft_status name_leak(search *s, const place *at, int64_t row)
     weft_probe_free(&changed);
     if (status != WEFT_OK) return status;
     if (*where == '\0' && row < 0) return WEFT_OK;
-    if (*where == '\0') first = row - at->first;
+    if (*where == '\0') first = row;
     char which[64];
     snprintf(which, sizeof which, position < at->length ? "position %lld" : "what is after %lld",
              (long long)(position < at->length ? position : at->t));
@@ -133,15 +135,53 @@ static weft_status ask_bits(search *s, const place *at)
     if (weft_tape_status(s->other) != WEFT_OK) return weft_tape_status(s->other);
     const weft_tensor before = weft_value(s->tape, s->logits), after = weft_value(s->other, y);
     s->certificate->n_questions++;
-    const int64_t row = differing(&before, &after, at->first, at->t + 1);
+    const int64_t row = differing(&before, at->first, &after, at->first, at->t + 1);
     if (row >= 0) return name_leak(s, at, row);
-    int64_t other = differing(&before, &after, 0, at->first);
-    if (other < 0) other = differing(&before, &after, end, p->N[1] - end);
+    int64_t other = differing(&before, 0, &after, 0, at->first);
+    if (other < 0 && (other = differing(&before, end, &after, end, p->N[1] - end)) >= 0)
+        other += end;
     if (other >= 0)
         weft_certify_fail(s->certificate,
                           "row %lld of the batch depends on tokens of another sentence (%lld)",
                           (long long)other, (long long)at->b);
     return WEFT_OK;
+}
+
+/* ---- no tokens ---------------------------------------------------------------------------------- */
+
+/* Name the operation that knows how long the sentence is; `row` differs. */
+static weft_status name_length(search *s, const place *at, const weft_probe *prefix, int64_t row)
+{
+    char where[WEFT_PLACE];
+    int64_t first = row;
+    const weft_span span = { .a = { s->probe.offsets[0][at->b], at->first },
+                             .n = { weft_probe_length(prefix, 0, 0), at->t + 1 } };
+    const weft_status status =
+        weft_trace_name(s->subject, &s->spec, &s->probe, prefix, &span, where, &first);
+    weft_certify_fail(s->certificate,
+                      "%s%sposition %lld depends on how long its sentence is (%lld tokens; alone, "
+                      "its first %lld give other bits)",
+                      where, *where ? ": " : "", (long long)(*where ? first : row),
+                      (long long)at->length, (long long)at->t + 1);
+    return status;
+}
+
+/* The sentence up to `at` alone. */
+static weft_status ask_prefix(search *s, const place *at)
+{
+    weft_probe prefix;
+    weft_status status = weft_probe_prefix(&s->probe, at->b, at->t + 1, &prefix);
+    if (status != WEFT_OK) return status;
+    const weft_var y = record(s->subject, &s->spec, s->other, &prefix.batch);
+    status = weft_tape_status(s->other);
+    if (status == WEFT_OK) {
+        const weft_tensor whole = weft_value(s->tape, s->logits), alone = weft_value(s->other, y);
+        s->certificate->n_questions++;
+        const int64_t row = differing(&whole, at->first, &alone, 0, at->t + 1);
+        if (row >= 0) status = name_length(s, at, &prefix, row);
+    }
+    weft_probe_free(&prefix);
+    return status;
 }
 
 /* ---- derivatives -------------------------------------------------------------------------------- */
@@ -233,11 +273,14 @@ weft_status weft_certify_causality(const weft_subject *subject, const weft_certi
         if (certificate->verdict == WEFT_FAILS) break;
         status = ask_derivative(&s, &at);
         if (status == WEFT_OK && certificate->verdict == WEFT_HOLDS) status = ask_bits(&s, &at);
+        if (status == WEFT_OK && certificate->verdict == WEFT_HOLDS) status = ask_prefix(&s, &at);
     }
-    weft_certify_say(certificate,
-                     "%lld places: derivatives by later inputs and other sentences are 0, earlier "
-                     "logits keep their bits",
-                     (long long)s.spec.probes);
+    weft_certify_say(
+        certificate,
+        "%lld places in sentences of up to %lld tokens: derivatives by later inputs and "
+        "other sentences are 0, logits keep their bits whatever follows, and if nothing "
+        "does",
+        (long long)s.spec.probes, (long long)s.spec.longest);
     weft_tape_free(s.tape);
     weft_tape_free(s.other);
     weft_free(s.dy);

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { WEFT_CERTIFY_LONGEST = 130 }; /* beyond two tiles, windows or blocks of 64 */
+enum { WEFT_CERTIFY_LONGEST = 130 }; /* beyond two tiles of 64 */
 /** The spec with its defaults; WEFT_ERR_RANGE for numbers out of range. */
 weft_status weft_certify_defaults(const weft_certify_spec *given,
                                   weft_certify_spec *spec) WEFT_MUST_CHECK;
@@ -19,6 +19,33 @@ static inline bool weft_same_bits(const void *a, const void *b, size_t bytes)
 {
     return memcmp(a, b, bytes) == 0;
 }
+
+/** Up to how many tokens self-attention sees a text as full attention would, all of it within one window,
+ *  block, chunk or choice (in steps of a gap: how far the window reaches), and *key that says so. 0: it is
+ *  full. */
+int64_t weft_certify_span(const weft_config *config, bool causal, const char **key);
+
+/* Where attention was recorded, and by which operation. */
+typedef struct weft_scopes {
+    int n;
+    char name[3 * WEFT_MAX_LAYERS][64], op[3 * WEFT_MAX_LAYERS][32];
+} weft_scopes;
+/** One more, unless it is the last one again (global tokens with projections of their own are a second
+ *  call in the same place) or there are as many as a model has. */
+void weft_scopes_note(weft_scopes *scopes, const char *name, const char *op);
+
+/** The largest magnitude in n columns of rows from .. to - 1. */
+double weft_largest_in(const weft_tensor *x, int64_t from, int64_t to, int64_t column, int64_t n);
+
+/* ---- rows (certify_attention.c) ----------------------------------------------------------------- */
+
+/* What watches the backward passes of softmax attention: the gradients by the keys sum to 0. */
+typedef struct weft_rows_watch {
+    weft_certificate *certificate;
+    int heads;
+    bool asked; /* there was one */
+} weft_rows_watch;
+void weft_rows_watch_keys(void *context, const weft_event *event);
 
 /* ---- probes (certify_probe.c) ------------------------------------------------------------------ */
 
@@ -36,9 +63,14 @@ weft_status weft_probe_init(weft_probe *probe, const weft_subject *subject,
 /** n of its sentences, in the order given, with their ids and row keys. */
 weft_status weft_probe_select(const weft_probe *all, int64_t n, const int64_t sentences[],
                               weft_probe *some) WEFT_MUST_CHECK;
+/** One of them alone, and of its target the first n tokens. */
+weft_status weft_probe_prefix(const weft_probe *all, int64_t sentence, int64_t n,
+                              weft_probe *some) WEFT_MUST_CHECK;
 void weft_probe_free(weft_probe *probe);
 /** An id for the r-th row of the target that no row has. */
 int32_t weft_probe_other_id(const weft_probe *probe, int64_t r);
+/** One text: token 0, L times. Free *memory, which `tokens` points to. */
+weft_status weft_probe_repeat(int64_t L, weft_tokens *tokens, int32_t **memory) WEFT_MUST_CHECK;
 static inline int64_t weft_probe_length(const weft_probe *p, int side, int64_t b)
 {
     return p->offsets[side][b + 1] - p->offsets[side][b];

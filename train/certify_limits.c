@@ -63,30 +63,35 @@ static void ask_length(const weft_config *config, const int64_t length[2], const
         }
 }
 
-/* Up to how many tokens a text is seen as by full attention; 0: never. *key: what says so. */
-static int64_t seen_whole(const weft_config *config, const char **key)
+/* The last length of which ProbSparse attention chooses all queries: c ceil(ln n) of n. */
+static int64_t all_chosen(double factor)
 {
-    const bool causal = config->model.kind == WEFT_CONFIG_DECODER_ONLY;
-    const int64_t half = causal ? config->model.window : config->model.window / 2 + 1;
-    int64_t n = 1;
+    enum { MOST = 1 << 20 };
+    int64_t last = 1;
+    for (int64_t n = 1; n <= MOST; n++)
+        if (ceil(factor * ceil(log((double)n))) >= (double)n) last = n;
+    return last;
+}
+
+int64_t weft_certify_span(const weft_config *config, bool causal, const char **key)
+{
+    const int64_t half = config->model.window / 2 + 1, keys = causal ? config->model.window : half;
     switch (config->model.attention) {
-    case WEFT_CONFIG_WINDOW:
-    case WEFT_CONFIG_LONGFORMER: *key = "model.window"; return half;
-    case WEFT_CONFIG_DILATED: *key = "model.window"; return config->model.gap == 1 ? half : 0;
+    case WEFT_CONFIG_WINDOW: *key = "model.window"; return keys;
+    case WEFT_CONFIG_DILATED: *key = "model.window"; return config->model.gap * (keys - 1) + 1;
+    case WEFT_CONFIG_LONGFORMER: *key = "model.window"; return half; /* the decoder sees all */
     case WEFT_CONFIG_STRIDED: *key = "model.stride"; return config->model.stride + 1;
     case WEFT_CONFIG_FIXED: *key = "model.stride"; return config->model.stride;
     case WEFT_CONFIG_BIGBIRD:
         *key = "model.block";
-        return (config->model.window_blocks / 2 + 1) * config->model.block;
+        return config->model.block * (config->model.window_blocks / 2 + 1 +
+                                      config->model.global_blocks + config->model.random_blocks);
     case WEFT_CONFIG_LSH: *key = "model.lsh_chunk"; return config->model.lsh_chunk;
     case WEFT_CONFIG_LINFORMER: *key = "model.linformer_k"; return config->model.linformer_k;
     case WEFT_CONFIG_PROBSPARSE:
     case WEFT_CONFIG_PROBSPARSE_CAUSAL:
         *key = "model.probsparse_factor";
-        while (n < 1 << 20 &&
-               config->model.probsparse_factor * ceil(log((double)n + 1)) >= (double)n + 1)
-            n++;
-        return n;
+        return all_chosen(config->model.probsparse_factor);
     default: return 0;
     }
 }
@@ -96,10 +101,11 @@ enum { NOTES = 192 };
 static void note(const weft_config *config, int64_t longest, char text[NOTES])
 {
     const char *key = "";
-    const int64_t whole = seen_whole(config, &key);
+    const bool running = config->model.kind == WEFT_CONFIG_DECODER_ONLY;
+    const bool gaps = config->model.attention == WEFT_CONFIG_DILATED && config->model.gap > 1;
     size_t n = 0;
     text[0] = '\0';
-    if (whole >= longest)
+    if (weft_certify_span(config, running, &key) >= longest && !gaps)
         n += (size_t)snprintf(text, NOTES, "; no text is beyond %s: each is seen whole", key);
     const bool scaled = config->model.position == WEFT_CONFIG_ROPE &&
                         config->model.rope_scaling >= WEFT_SCALE_DYNAMIC;
@@ -129,20 +135,24 @@ static weft_status ask_text(const weft_planner *p, weft_part part, weft_certific
     return status;
 }
 
-static weft_status ask_memory(weft_planner *p, weft_certificate *c, weft_plan *plan, size_t *here)
+/* *step_bytes of *here that the computer has. */
+static weft_status ask_memory(weft_planner *p, weft_certificate *c, size_t *step_bytes,
+                              size_t *here)
 {
     const long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    const weft_status status = weft_planner_plan(p, 0, plan);
+    weft_plan plan = { 0 };
+    const weft_status status = weft_planner_plan(p, 0, &plan);
     if (status != WEFT_OK) return status;
+    *step_bytes = plan.step;
     *here = pages > 0 && page_bytes > 0 ? (size_t)pages * (size_t)page_bytes : SIZE_MAX;
     c->n_questions++;
-    if (plan->step > *here)
+    if (plan.step > *here)
         weft_certify_fail(c,
                           "a step of %lld + %lld tokens takes %zu MiB, this computer has %zu: make "
                           "train.batch_tokens smaller (weft plan --memory)",
-                          (long long)plan->source_tokens, (long long)plan->target_tokens,
-                          plan->step >> 20, *here >> 20);
-    weft_plan_release(plan);
+                          (long long)plan.source_tokens, (long long)plan.target_tokens,
+                          plan.step >> 20, *here >> 20);
+    weft_plan_release(&plan);
     return WEFT_OK;
 }
 
@@ -162,16 +172,15 @@ static weft_status count_dropped(const weft_planner *p, int64_t *dropped)
 static weft_status ask_data(const weft_config *config, weft_certificate *c)
 {
     weft_planner *p = NULL;
-    weft_plan plan = { 0 };
     int64_t dropped = 0, sides[2] = { 0, 0 };
-    size_t here = 0;
+    size_t step_bytes = 0, here = 0;
     char notes[NOTES] = "";
     weft_status status = weft_planner_new(config, NULL, &p);
     if (status == WEFT_OK) longest_of(p->corpus, sides);
     if (status == WEFT_OK) status = count_dropped(p, &dropped);
     if (status == WEFT_OK) status = ask_text(p, WEFT_PART_VALID, c);
     if (status == WEFT_OK) status = ask_text(p, WEFT_PART_TEST, c);
-    if (status == WEFT_OK) status = ask_memory(p, c, &plan, &here);
+    if (status == WEFT_OK) status = ask_memory(p, c, &step_bytes, &here);
     int64_t longest = sides[0] > sides[1] ? sides[0] : sides[1];
     const bool running = config->model.kind == WEFT_CONFIG_DECODER_ONLY; /* text is cut */
     if (running && longest > config->data.max_length) longest = config->data.max_length;
@@ -179,7 +188,7 @@ static weft_status ask_data(const weft_config *config, weft_certificate *c)
     weft_certify_say(c,
                      "longest training sentence %lld tokens (%lld sentences are left out); a step "
                      "takes %zu of %zu MiB%s",
-                     (long long)longest, (long long)dropped, plan.step >> 20, here >> 20, notes);
+                     (long long)longest, (long long)dropped, step_bytes >> 20, here >> 20, notes);
     weft_planner_free(p);
     return status;
 }
@@ -190,14 +199,13 @@ static weft_status ask_shape(const weft_config *config, weft_certificate *c)
     const int64_t longest = config->data.max_length;
     const weft_plan_shape shape = { .length = longest, .V = config->data.max_vocab };
     weft_planner *p = NULL;
-    weft_plan plan = { 0 };
-    size_t here = 0;
+    size_t step_bytes = 0, here = 0;
     char notes[NOTES] = "", memory[96] = "; no data.max_vocab says what a step takes";
     weft_status status = WEFT_OK;
     if (shape.V > 0) {
         status = weft_planner_new(config, &shape, &p);
-        if (status == WEFT_OK) status = ask_memory(p, c, &plan, &here);
-        snprintf(memory, sizeof memory, "; a step takes %zu of %zu MiB", plan.step >> 20,
+        if (status == WEFT_OK) status = ask_memory(p, c, &step_bytes, &here);
+        snprintf(memory, sizeof memory, "; a step takes %zu of %zu MiB", step_bytes >> 20,
                  here >> 20);
         weft_planner_free(p);
     }

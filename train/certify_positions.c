@@ -2,6 +2,7 @@
 #include "train/certify_internal.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const double tolerance = sizeof(weft_real) == 4 ? 1e-5 : 1e-10;
@@ -123,117 +124,168 @@ static double frequency(const weft_position_config *config, int64_t i, int64_t n
     return w;
 }
 
-/* ---- a model's layer ---------------------------------------------------------------------------- */
+/* ---- a model ------------------------------------------------------------------------------------ */
 
-/* The encodings or angles of positions 0 .. L - 1 of one sentence. */
-static weft_var encodings(const weft_position_layer *layer, weft_tape *tape, int64_t L,
-                          const weft_tokens *tokens)
+/* What a model is asked with, and what its layers should be by its configuration. */
+typedef struct inquiry {
+    const weft_transformer *model;
+    weft_certificate *certificate;
+    weft_position_config config;
+    int64_t longest;
+    double *w; /* [width / 2]: frequencies of a sentence */
+} inquiry;
+
+/* The answers of a part. */
+static void add(weft_certificate *all, const weft_certificate *part, const char *whose)
 {
-    const weft_packed packed = weft_packed_of(tape, tokens);
-    if (layer->config.kind == WEFT_POSITION_ROTARY)
-        return weft_position_layer_angles(layer, tape, packed.rows);
-    const weft_var zero = weft_full(tape, WEFT_DIMS(L, layer->config.width), 0);
-    return weft_position_layer_add(layer, tape, zero, &packed);
+    all->n_questions += part->n_questions;
+    all->worst = fmax(all->worst, part->worst);
+    if (part->verdict == WEFT_FAILS) weft_certify_fail(all, "%s%s", whose, part->text);
 }
 
-/* Turned queries and keys: their products depend on the distance alone. */
-static weft_status ask_distance(weft_tape *tape, weft_var angles, bool halves, int64_t L, int64_t K,
-                                weft_certificate *c)
+/* Frequencies of a sentence of n tokens. */
+static weft_position_formula formula_of(const inquiry *q, int64_t n)
 {
-    const uint64_t key = weft_random_key(1, 4, 0);
-    weft_real *x = weft_alloc((size_t)(2 * L * K), sizeof *x);
-    if (!x) return WEFT_ERR_MEMORY;
-    for (int64_t p = 0; p < 2 * L; p++)
-        for (int64_t k = 0; k < K; k++)
-            x[p * K + k] = (weft_real)weft_random_normal(key, (uint64_t)(p / L), (uint32_t)k);
-    const weft_var q = weft_rotary(tape, weft_constant(tape, WEFT_DIMS(L, K), x), angles, halves);
-    const weft_var k =
-        weft_rotary(tape, weft_constant(tape, WEFT_DIMS(L, K), x + L * K), angles, halves);
-    weft_free(x);
-    const weft_tensor scores = weft_value(tape, weft_matmul_t(tape, q, false, k, true));
-    if (weft_tape_status(tape) != WEFT_OK) return weft_tape_status(tape);
-    for (int64_t p = 1; p < L; p++)
-        for (int64_t s = 1; s < L; s++) {
-            const double before = (double)scores.real[(p - 1) * scores.ld + s - 1],
-                         after = (double)scores.real[p * scores.ld + s];
-            c->n_questions++;
-            if (!(fabs(before - after) <= 100 * tolerance * (double)K))
-                weft_certify_fail(c,
-                                  "one query and one key %lld apart: score %.9g at position %lld, "
-                                  "%.9g at the next",
-                                  (long long)(p - s), before, (long long)p - 1, after);
-        }
-    return WEFT_OK;
-}
-
-static weft_status ask_layer(const weft_position_layer *layer, bool halves, weft_tape *tape,
-                             const weft_tokens *tokens, double w[], weft_certificate *c)
-{
-    const weft_position_config *config = &layer->config;
-    const int64_t L = tokens->N;
-    const weft_var y = encodings(layer, tape, L, tokens);
-    const weft_tensor x = weft_value(tape, y);
-    if (weft_tape_status(tape) != WEFT_OK) return weft_tape_status(tape);
-    for (int64_t i = 0; i < config->width / 2; i++) w[i] = frequency(config, i, L);
+    const weft_position_config *config = &q->config;
     const bool yarn = config->frequencies.scaling == WEFT_SCALE_YARN;
-    const weft_position_formula formula = {
-        .w = w,
+    for (int64_t i = 0; i < config->width / 2; i++) q->w[i] = frequency(config, i, n);
+    return (weft_position_formula){
+        .w = q->w,
         .magnitude = yarn ? 0.1 * log(fmax(config->frequencies.factor, 1)) + 1 : 1,
         .halves = config->frequencies.halves,
         .base = config->frequencies.base > 0 ? config->frequencies.base : 10000
     };
-    const bool learned = config->kind == WEFT_POSITION_LEARNED;
-    weft_certify_table(&(weft_position_table){ x.real, L, config->width, x.ld },
-                       learned ? NULL : &formula, c);
-    if (config->kind == WEFT_POSITION_ROTARY && c->verdict == WEFT_HOLDS)
-        return ask_distance(tape, y, halves, L, config->width, c);
+}
+
+/* The encodings or angles of positions 0 .. L - 1 of one sentence. */
+static weft_var encodings(const inquiry *q, const weft_position_layer *layer, weft_tape *tape,
+                          const weft_tokens *tokens)
+{
+    const weft_packed packed = weft_packed_of(tape, tokens);
+    if (q->config.kind == WEFT_POSITION_ROTARY)
+        return weft_position_layer_angles(layer, tape, packed.rows);
+    const weft_var zero = weft_full(tape, WEFT_DIMS(tokens->N, q->config.width), 0);
+    return weft_position_layer_add(layer, tape, zero, &packed);
+}
+
+static weft_status ask_layer(inquiry *q, const weft_position_layer *layer, weft_tape *tape,
+                             const weft_tokens *tokens, const char *whose)
+{
+    weft_certificate c;
+    const weft_var y = encodings(q, layer, tape, tokens);
+    if (weft_is_nil(y) && weft_tape_status(tape) == WEFT_OK) {
+        weft_certify_fail(q->certificate, "%sthere are no angles", whose);
+        return WEFT_OK;
+    }
+    const weft_tensor x = weft_value(tape, y);
+    if (weft_tape_status(tape) != WEFT_OK) return weft_tape_status(tape);
+    const weft_position_table table = { x.real, tokens->N, q->config.width, x.ld };
+    const weft_position_formula formula = formula_of(q, tokens->N);
+    const bool learned = q->config.kind == WEFT_POSITION_LEARNED;
+    weft_certify_table(&table, learned ? NULL : &formula, &c);
+    add(q->certificate, &c, whose);
     return WEFT_OK;
 }
 
-static weft_status make_tokens(int64_t L, weft_tokens *tokens, int32_t **memory)
+static weft_status ask_layers(inquiry *q)
 {
-    int32_t *x = weft_alloc((size_t)(3 * L + 2), sizeof *x); /* ids 0, offsets, rows */
-    if (!x) return WEFT_ERR_MEMORY;
-    x[L + 1] = (int32_t)L;
-    for (int64_t p = 0; p < L; p++) x[L + 2 + 2 * p + 1] = (int32_t)p;
-    *memory = x;
-    *tokens = (weft_tokens){ 1, L, x, x + L, x + L + 2 };
+    const bool running = q->model->config.decoder_only;
+    const int64_t L =
+        q->config.kind == WEFT_POSITION_LEARNED && q->longest > q->config.max_positions
+            ? q->config.max_positions
+            : q->longest;
+    int32_t *memory = NULL;
+    weft_tokens tokens;
+    weft_tape *tape = weft_tape_new(WEFT_NO_GRAD);
+    weft_status status = tape ? weft_probe_repeat(L, &tokens, &memory) : WEFT_ERR_MEMORY;
+    if (status == WEFT_OK && !running)
+        status = ask_layer(q, &q->model->src_position, tape, &tokens, "encoder: ");
+    if (status == WEFT_OK)
+        status = ask_layer(q, &q->model->tgt_position, tape, &tokens, running ? "" : "decoder: ");
+    if (q->config.kind == WEFT_POSITION_LEARNED)
+        weft_certify_say(q->certificate, "%lld positions%s, no two alike", (long long)L,
+                         running ? "" : " of encoder and decoder");
+    else
+        weft_certify_say(q->certificate,
+                         "%lld positions, %lld frequencies as the formula says within %.1e, no two "
+                         "positions alike",
+                         (long long)L, (long long)q->config.width / 2, q->certificate->worst);
+    weft_free(memory);
+    weft_tape_free(tape);
+    return status;
+}
+
+/* Of H heads, head h from 0 (Press et al. 2022, and its published code): 2^(-8 (h + 1) / H); where H is no
+ * power of two those of the next smaller one, then every second of the next larger one. */
+static double alibi_slope(int h, int H)
+{
+    int power = 1;
+    while (2 * power <= H) power *= 2;
+    const int place = h < power ? 2 * (h + 1) : 2 * (h - power) + 1;
+    return pow(2, -8.0 * place / (2 * power));
+}
+
+/* Attention, with as many tokens as two tiles have, or twice what relative positions tell apart. */
+static weft_status ask_attention(inquiry *q)
+{
+    enum { MOST = 514 }; /* all weights are held */
+    const weft_layer_config *layer = &q->model->config.layer;
+    const weft_subject subject = weft_subject_of(q->model, NULL);
+    const int64_t reach = layer->exact.relative >= WEFT_RELATIVE_T5 ? layer->exact.reach : 0;
+    int64_t L = 2 * reach + 2 > WEFT_CERTIFY_LONGEST ? 2 * reach + 2 : WEFT_CERTIFY_LONGEST;
+    if (L > MOST) L = MOST;
+    if (L > q->longest) L = q->longest;
+    weft_certificate c;
+    weft_status status;
+    if (q->config.kind == WEFT_POSITION_ROTARY) {
+        weft_position_formula formula = formula_of(q, L);
+        formula.halves = layer->rotary_halves;
+        status = weft_certify_turns(&subject, L, q->config.width, &formula, &c);
+    } else {
+        double *slopes = weft_alloc((size_t)layer->heads, sizeof *slopes);
+        if (!slopes) return WEFT_ERR_MEMORY;
+        for (int h = 0; h < layer->heads; h++) slopes[h] = alibi_slope(h, layer->heads);
+        const bool alibi = layer->exact.relative == WEFT_RELATIVE_ALIBI;
+        const weft_distances of = { alibi ? slopes : NULL, layer->exact.weights };
+        status = weft_certify_distances(&subject, L, &of, &c);
+        weft_free(slopes);
+    }
+    if (status != WEFT_OK) return status;
+    add(q->certificate, &c, "");
+    const size_t at = strlen(q->certificate->text);
+    if (q->certificate->verdict == WEFT_HOLDS)
+        snprintf(q->certificate->text + at, sizeof c.text - at, "%s%s", at > 0 ? "; " : "", c.text);
     return WEFT_OK;
 }
 
 weft_status weft_certify_positions(const weft_transformer *model, int64_t longest,
                                    weft_certificate *certificate)
 {
-    const weft_position_config *config = &model->tgt_position.config;
-    const int64_t L = config->kind == WEFT_POSITION_LEARNED && longest > config->max_positions
-                          ? config->max_positions
-                          : longest;
-    int32_t *memory = NULL;
-    weft_tokens tokens;
+    const weft_transformer_config *shape = &model->config;
+    const bool rotary = shape->position == WEFT_POSITION_ROTARY,
+               relative = shape->layer.exact.relative != WEFT_RELATIVE_NONE;
+    inquiry q = { .model = model,
+                  .certificate = certificate,
+                  .config = { .kind = shape->position,
+                              .width =
+                                  rotary ? shape->layer.D / shape->layer.heads : shape->layer.D,
+                              .max_positions = shape->max_positions,
+                              .frequencies = shape->frequencies },
+                  .longest = longest };
+    q.config.frequencies.halves = shape->position == WEFT_POSITION_SINUSOIDAL_HALF;
     *certificate = (weft_certificate){ .verdict = WEFT_HOLDS };
     if (longest < 1)
         return weft_error(WEFT_ERR_RANGE, "certify: %lld positions", (long long)longest);
-    if (config->kind == WEFT_POSITION_NONE) {
+    if (shape->position == WEFT_POSITION_NONE && !relative) {
         certificate->verdict = WEFT_NOT_ASKED;
-        weft_certify_say(certificate, "the model adds no encoding of positions to its "
-                                      "embeddings, nor turns queries and keys");
+        weft_certify_say(certificate, "the model knows of no positions: neither its embeddings nor "
+                                      "queries, keys and scores");
         return WEFT_OK;
     }
-    double *w = weft_alloc((size_t)config->width / 2, sizeof *w);
-    weft_tape *tape = weft_tape_new(WEFT_NO_GRAD);
-    weft_status status = w && tape ? make_tokens(L, &tokens, &memory) : WEFT_ERR_MEMORY;
-    if (status == WEFT_OK)
-        status = ask_layer(&model->tgt_position, model->config.layer.rotary_halves, tape, &tokens,
-                           w, certificate);
-    if (config->kind != WEFT_POSITION_LEARNED)
-        weft_certify_say(certificate,
-                         "%lld positions, %lld frequencies as the formula says within %.1e, no two "
-                         "positions alike%s",
-                         (long long)L, (long long)config->width / 2, certificate->worst,
-                         config->kind == WEFT_POSITION_ROTARY ? "; scores depend on distances alone"
-                                                              : "");
-    weft_free(memory);
-    weft_free(w);
-    weft_tape_free(tape);
+    q.w = weft_alloc((size_t)q.config.width / 2, sizeof *q.w);
+    weft_status status = q.w ? WEFT_OK : WEFT_ERR_MEMORY;
+    if (status == WEFT_OK && shape->position != WEFT_POSITION_NONE) status = ask_layers(&q);
+    if (status == WEFT_OK && (rotary || relative)) status = ask_attention(&q);
+    weft_free(q.w);
     return status;
 }

@@ -1,6 +1,7 @@
 /* certify_probe.c - what certificates ask with: a subject, and sentences in which no id occurs twice. */
 #include "train/certify_internal.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,6 +43,15 @@ void weft_certify_say(weft_certificate *c, const char *fmt, ...)
     va_end(args);
 }
 
+double weft_largest_in(const weft_tensor *x, int64_t from, int64_t to, int64_t column, int64_t n)
+{
+    double largest = 0;
+    for (int64_t r = from; r < to; r++)
+        for (int64_t k = column; k < column + n; k++)
+            largest = fmax(largest, fabs((double)x->real[r * x->ld + k]));
+    return largest;
+}
+
 /* ---- a Transformer ------------------------------------------------------------------------------ */
 
 static weft_var hidden_of(const void *model, weft_tape *tape, const weft_batch *batch)
@@ -80,11 +90,11 @@ weft_subject weft_subject_of(const weft_transformer *model, weft_params *params)
 
 /* ---- probes ------------------------------------------------------------------------------------- */
 
-/* Short ones beside long ones, so that tiles, windows and blocks are whole, cut and empty; source and
+/* Short ones beside a long one, so that tiles, windows and blocks are whole, cut and empty; source and
  * target are of different lengths, in each sentence and in all. */
 static void choose_lengths(int64_t L, int64_t lengths[2][WEFT_PROBE_SENTENCES])
 {
-    const int64_t half = (L + 1) / 2 + 1;
+    const int64_t half = (L < WEFT_CERTIFY_LONGEST ? L + 1 : WEFT_CERTIFY_LONGEST) / 2 + 1;
     const int64_t wanted[2][WEFT_PROBE_SENTENCES] = { { 4, half, 2, L, 1, 8 },
                                                       { 3, L, 1, 7, half, 2 } };
     for (int side = 0; side < 2; side++)
@@ -189,6 +199,16 @@ weft_status weft_probe_select(const weft_probe *all, int64_t n, const int64_t se
     return WEFT_OK;
 }
 
+weft_status weft_probe_prefix(const weft_probe *all, int64_t sentence, int64_t n, weft_probe *some)
+{
+    const weft_status status = weft_probe_select(all, 1, &sentence, some);
+    if (status != WEFT_OK) return status;
+    some->N[1] = n;
+    some->offsets[1][1] = (int32_t)n;
+    point(some);
+    return WEFT_OK;
+}
+
 void weft_probe_free(weft_probe *p)
 {
     for (int side = 0; side < 2; side++) {
@@ -203,4 +223,26 @@ void weft_probe_free(weft_probe *p)
 int32_t weft_probe_other_id(const weft_probe *p, int64_t r)
 {
     return (int32_t)(FIRST_ID + p->N[0] + p->N[1] + r);
+}
+
+weft_status weft_probe_repeat(int64_t L, weft_tokens *tokens, int32_t **memory)
+{
+    int32_t *x = weft_alloc((size_t)(3 * L + 2), sizeof *x); /* ids 0, offsets, rows */
+    if (!x) return WEFT_ERR_MEMORY;
+    x[L + 1] = (int32_t)L;
+    for (int64_t p = 0; p < L; p++) x[L + 2 + 2 * p + 1] = (int32_t)p;
+    *memory = x;
+    *tokens = (weft_tokens){ 1, L, x, x + L, x + L + 2 };
+    return WEFT_OK;
+}
+
+/* ---- what attention is recorded ------------------------------------------------------------------ */
+
+void weft_scopes_note(weft_scopes *s, const char *name, const char *op)
+{
+    enum { MOST = sizeof s->name / sizeof s->name[0] };
+    if (!name) name = "";
+    if (s->n == MOST || (s->n > 0 && strcmp(s->name[s->n - 1], name) == 0)) return;
+    snprintf(s->op[s->n], sizeof s->op[0], "%s", op);
+    snprintf(s->name[s->n++], sizeof s->name[0], "%s", name);
 }

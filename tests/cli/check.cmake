@@ -5,9 +5,15 @@ set(small --task copy --set data.train_size=200 --set data.valid_size=10 --set m
           --set model.ffn=24 --set model.heads=2 --set model.encoder_layers=1
           --set model.decoder_layers=1 --set train.batch_tokens=500 --longest 12 --probes 4)
 expect(CODE 0 ARGS check ${small}
-  OUT_HAS "^causality  double  holds  4 places: .*\ncausality  float   holds .*\nisolation  double  holds  6 sentences.*\nisolation  float   holds .*\ngradient   double  holds  [0-9]+ tensors, sentences of 1 to 12 tokens: worst.*\nrows       double  holds .*\npositions  double  holds  257 positions.*\ndecoding   double  holds .*bit by bit.*\nlimits             holds  longest .*\n9 of 9 certificates hold\n$")
+  OUT_HAS "^causality  double  holds  4 places in sentences of up to 12 tokens: .*\ncausality  float   holds .*\nisolation  double  holds  6 sentences.*\nisolation  float   holds .*\ngradient   double  holds  [0-9]+ tensors, sentences of 1 to 12 tokens: worst.*\nrows       double  holds .*\npositions  double  holds  257 positions.*\ndecoding   double  holds .*bit by bit.*\nlimits             holds  longest .*\n9 of 9 certificates hold\n$")
 expect(CODE 0 ARGS check ${small} --only positions --set model.position=none
-  OUT_HAS "^positions  double  -      the model adds no encoding of positions to its embeddings, nor turns queries and keys\n0 of 0 certificates hold\n$")
+  OUT_HAS "^positions  double  -      the model knows of no positions: neither its embeddings nor queries, keys and scores\n0 of 0 certificates hold\n$")
+expect(CODE 0 ARGS check ${small} --only positions --set model.position=alibi
+  OUT_HAS "^positions  double  holds  scores of 2 attentions fall by the slopes of the formula with the distance, up to 129, within ")
+expect(CODE 1 ARGS check ${small} --longest 40 --only causality --set model.attention=lsh --set model.lsh_chunk=16
+  OUT_HAS "^causality  double  FAILS  decoder.layers.0.self_attn .lsh_attention., head ")
+expect(CODE 0 ARGS check ${small} --longest 40 --only decoding --set model.attention=window --set model.window=16
+  OUT_HAS "^decoding   double  holds  3 sentences of 40 tokens: step by step as all at once, bit by bit; ")
 
 execute_process(COMMAND ${WEFT} check ${small} --only rows --json OUTPUT_VARIABLE out
   RESULT_VARIABLE code WORKING_DIRECTORY ${WORK})
@@ -30,6 +36,7 @@ expect(CODE 1 ARGS check --config short.ini --only limits --set train.batch_toke
        --set model.encoder_layers=60 OUT_HAS "FAILS  a step of .* tokens takes [0-9]+ MiB, this computer has")
 
 set(limits check ${small} --only limits)
+expect(CODE 0 ARGS ${limits} --set model.d_model=256 OUT_HAS "; a step takes [1-9][0-9]* of [0-9]+ MiB\n")
 expect(CODE 0 ARGS ${limits} --set model.attention=window OUT_HAS "holds  longest training sentence .* MiB; no text is beyond model.window: each is seen whole\n")
 expect(CODE 0 ARGS ${limits} --set model.attention=window --set model.window=4 OUT_HAS "holds  longest training sentence .* MiB\n")
 expect(CODE 0 ARGS ${limits} --set model.attention=lsh OUT_HAS "no text is beyond model.lsh_chunk")
