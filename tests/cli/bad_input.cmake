@@ -91,14 +91,6 @@ taken("update 1/1" --config dos.ini)
 taken("vocabulary 7," ${data} --set data.max_vocab=500000)
 taken("data.merges = 20000: the training text gives no more than [0-9]+ merges" ${data}
       --set data.vocab=bpe --set data.merges=20000)
-# a line of 10 MB is left out of training, and no sentence to translate
-string(REPEAT "x " 5000000 long)
-file(WRITE ${WORK}/long.tsv "a b\tc d\n${long}\ty z\nb a\td c\n")
-taken("training: 1 items longer than data.max_length = 256 left out.*the first of these is item 2"
-      --config empty.ini --set data.train=long.tsv --set data.max_vocab=6 --set train.batch_tokens=300)
-# nor is it one to validate on
-taken("validation .long.tsv.: 1 items longer than ten times data.max_length = 2560 left out.*validation .long.tsv.: the first of these is item 2"
-      ${data} --set data.valid=long.tsv)
 # the key that leaves a sentence out is named
 bytes(pieces.tsv "ab\\tabc\\nab\\tabc\\n")
 bytes(mixed.tsv "a b\\tc d\\na b c d e f\\td\\n")
@@ -112,7 +104,13 @@ taken("parameters, vocabularies 5 and 5, 2 items" ${data} --set data.joint_vocab
 taken("parameters, vocabularies [0-9]+ of 1 merges and [0-9]+ of 2 merges, 2 items.*data.merges = 9: the training text gives no more than 1 merges"
       --config empty.ini --set data.train=pieces.tsv --set data.joint_vocab=false --set model.tie=target
       --set data.vocab=bpe --set data.merges=9)
-taken("vocabulary" --config empty.ini --set data.train=long.tsv --set data.max_vocab=6)
+# a line of 10 MB is left out of training and of validation, and no sentence to translate
+string(REPEAT "x " 5000000 long)
+file(WRITE ${WORK}/long.tsv "a b\tc d\n${long}\ty z\nb a\td c\n")
+taken("validation .long.tsv.: 1 items longer than ten times data.max_length = 2560 left out.*validation .long.tsv.: the first of these is item 2"
+      ${data} --set data.valid=long.tsv)
+taken("training: 1 items longer than data.max_length = 256 left out.*the first of these is item 2"
+      --config empty.ini --set data.train=long.tsv --set data.max_vocab=6 --set train.batch_tokens=300)
 file(WRITE ${WORK}/long.txt "a\n${long}\n")
 expect(CODE 2 STDIN ${WORK}/long.txt ARGS translate --model taken
        ERR "weft translate: line 2 has 5000000 tokens, and the limit is 2560: is it one sentence? --max-source N allows more\n")
