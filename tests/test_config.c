@@ -367,6 +367,10 @@ START_TEST(values_must_fit_together)
     UNFIT("train.samples = 3 is set for model.kind = decoder-only", "data.task=", "data.train=x",
           "data.valid=x", "model.kind=decoder-only", "train.samples=3");
     UNFIT("train.patience needs data.valid", "data.task=", "data.train=x", "train.patience=3");
+    UNFIT("train.smoothing = others needs train.label_smoothing above 0", "train.smoothing=others",
+          "train.label_smoothing=0");
+    UNFIT("train.smoothing = annotated needs train.label_smoothing above 0",
+          "train.smoothing=annotated", "train.label_smoothing=0");
 }
 END_TEST
 

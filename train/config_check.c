@@ -398,6 +398,10 @@ static weft_status check_training(const weft_config *config)
         return weft_error(WEFT_ERR_INPUT, "optim.momentum = %g needs optim.kind = sgd",
                           config->optim.momentum);
     }
+    if (config->train.smoothing != WEFT_LABELS_UNIFORM && config->train.label_smoothing == 0)
+        return weft_error(WEFT_ERR_INPUT,
+                          "train.smoothing = %s needs train.label_smoothing above 0",
+                          config->train.smoothing == WEFT_LABELS_OTHERS ? "others" : "annotated");
     if (config->train.monitor != WEFT_CONFIG_LOSS && config->model.kind == WEFT_CONFIG_DECODER_ONLY)
         return weft_error(WEFT_ERR_INPUT,
                           "train.monitor must be loss for model.kind = decoder-only: "
