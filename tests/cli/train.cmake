@@ -189,6 +189,8 @@ refused(ERR_HAS "^weft train: data.test_length = 9 must be above the 20 symbols 
 refused(ERR_HAS "^weft train: [^\n]*phrasse[^\n]*phrases[^\n]*\n$" ARGS train --task phrasse)
 refused(ERR_HAS "^weft train: [^\n]*model.headz[^\n]*model.heads[^\n]*\n$" ARGS ${tiny} --set model.headz=2)
 refused(ERR_HAS "^weft train: [^\n]*model.dropout[^\n]*\n$" ARGS ${tiny} --set model.dropout=1)
+refused(ERR "weft train: train.monitor needs data.valid: there is nothing to validate on\n"
+        ARGS ${tiny} --set data.task= --set data.train=no.tsv --set train.monitor=chrf)
 refused(ERR_HAS "^weft train: [^\n]*divisible[^\n]*\n$" ARGS ${tiny} --set model.heads=3)
 refused(ERR_HAS "^weft train: [^\n]*no.tsv[^\n]*\n$" ARGS ${tiny} --set data.task= --set data.train=no.tsv)
 refused(ERR "weft train: --threads 257: a whole number from 0 to 256 is needed${try}" ARGS ${tiny} --threads 257)
