@@ -178,9 +178,20 @@ typedef struct weft_probsparse_spec {
     weft_var selected;             /* int32 [N, H]: 1 where a query attends, where that is known */
 } weft_probsparse_spec;
 
+/* What label smoothing asks of each of V classes, in place of 1 of the target and 0 of all others. */
+typedef enum weft_label_smoothing {
+    WEFT_LABELS_UNIFORM, /* target 1 - eps + eps/V, others eps/V: Szegedy et al. 2016, Vaswani et al.
+                            2017, PyTorch */
+    WEFT_LABELS_OTHERS,  /* target 1 - eps, others eps/(V-1): tensor2tensor, fairseq since 2020 */
+    WEFT_LABELS_ANNOTATED /* target 1 - eps, others eps/(V-2), `never` 0: The Annotated Transformer
+                             (Rush 2018), JoeyNMT */
+} weft_label_smoothing;
 typedef struct weft_cross_entropy_spec {
-    double smoothing; /* eps in [0, 1): target (1 - eps) + eps/V, others eps/V */
-    int32_t ignore;   /* rows with this target count 0 where `has_ignore` */
+    double smoothing; /* eps in [0, 1) */
+    weft_label_smoothing kind;
+    int32_t never;  /* annotated: a class that is never a target (padding there, where there is any;
+                       or what begins a sentence) */
+    int32_t ignore; /* rows with this target count 0 where `has_ignore` */
     bool has_ignore;
 } weft_cross_entropy_spec;
 

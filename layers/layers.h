@@ -317,7 +317,7 @@ typedef struct weft_transformer_config {
     int64_t max_positions;          /* learned positions */
     weft_sinusoid_spec frequencies; /* sinusoidal and rotary positions */
     double embedding_std;           /* 0 means D^-0.5 */
-    double label_smoothing;
+    weft_cross_entropy_spec loss;   /* label smoothing */
 } weft_transformer_config;
 
 enum { WEFT_MAX_LAYERS = 64 };

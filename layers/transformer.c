@@ -25,9 +25,9 @@ static weft_status check(const weft_transformer_config *config)
             WEFT_ERR_SHAPE,
             "transformer: one matrix for all needs one vocabulary, not %lld and %lld tokens",
             (long long)config->source_V, (long long)config->target_V);
-    if (!(config->label_smoothing >= 0 && config->label_smoothing < 1))
+    if (!(config->loss.smoothing >= 0 && config->loss.smoothing < 1))
         return weft_error(WEFT_ERR_RANGE, "transformer: label smoothing %g is not in [0, 1)",
-                          config->label_smoothing);
+                          config->loss.smoothing);
     const weft_status possible = weft_exact_check(config);
     return possible == WEFT_OK ? weft_approximation_check(config) : possible;
 }
@@ -261,9 +261,8 @@ weft_var weft_transformer_loss(const weft_transformer *model, weft_tape *tape,
     }
     const weft_var labels = weft_constant_int(tape, WEFT_DIMS(batch->target.N), batch->labels);
     weft_scope_push(tape, "generator");
-    const weft_cross_entropy_spec spec = { .smoothing = model->config.label_smoothing };
     const weft_var loss = weft_projection_loss(tape, x, weft_use(tape, model->generator), WEFT_NIL,
-                                               labels, &spec, nll);
+                                               labels, &model->config.loss, nll);
     weft_scope_pop(tape);
     return loss;
 }

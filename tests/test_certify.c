@@ -54,7 +54,8 @@ static void drop(sound *m)
 static const char *const configurations[] = {
     "",
     "[model]\nkind = decoder-only\n",
-    "[model]\nnorm = pre\nfinal_norm = true\nnorm_kind = rms\nactivation = silu\n",
+    "[model]\nnorm = pre\nfinal_norm = true\nnorm_kind = rms\nactivation = silu\n"
+    "[train]\nsmoothing = annotated\n",
     "[data]\nmax_length = 20\n[train]\nmax_decode_length = 20\n[model]\nposition = learned\n"
     "max_positions = 30\nheads = 1\n",
     "[model]\nattention = longformer\nwindow = 6\nglobal_tokens = 2\n", /* two calls a layer */
@@ -76,6 +77,22 @@ START_TEST(sound_models_do_not_leak)
         ck_assert_int_eq(c.n_questions, 2 * 6 * 4);
         drop(&m);
     }
+}
+END_TEST
+
+/* What begins a sentence is never a label, which smoothing = annotated would refuse. */
+START_TEST(labels_are_ordinary_tokens)
+{
+    sound m = make("[train]\nsmoothing = annotated\n", WEFT_TIE_ALL);
+    const weft_subject s = weft_subject_of(m.model, m.params);
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        const weft_certify_spec other = { .longest = 20, .probes = 6, .seed = seed };
+        weft_probe p;
+        OK(weft_probe_init(&p, &s, &other));
+        for (int64_t r = 0; r < p.N[1]; r++) ck_assert_int_ge(p.labels[r], WEFT_N_SPECIALS);
+        weft_probe_free(&p);
+    }
+    drop(&m);
 }
 END_TEST
 
@@ -808,6 +825,7 @@ int main(void)
     tcase_add_test(tc, sound_models_do_not_leak);
     tcase_add_test(tc, their_attention_is_sound);
     tcase_add_test(tc, their_positions_follow_the_formula);
+    tcase_add_test(tc, labels_are_ordinary_tokens);
     tcase_add_test(tc, their_gradients_are_right);
     tcase_add_test(tc, rows_of_one_key_are_sound);
     tcase_add_test(tc, rows_of_approximations_are_sound);

@@ -389,6 +389,14 @@ START_TEST(values_must_fit_together)
     UNFIT("train.samples = 3 is set for model.kind = decoder-only", "data.task=", "data.train=x",
           "data.valid=x", "model.kind=decoder-only", "train.samples=3");
     UNFIT("train.patience needs data.valid", "data.task=", "data.train=x", "train.patience=3");
+    UNFIT("train.monitor needs data.valid", "data.task=", "data.train=x", "train.monitor=bleu");
+    UNFIT("train.monitor needs data.valid", "data.task=", "data.train=x", "train.monitor=chrf");
+    UNFIT("train.monitor needs data.valid", "data.task=", "data.train=x", "train.monitor=exact");
+    UNFIT("train.keep_best needs data.valid", "data.task=", "data.train=x", "train.keep_best=2");
+    UNFIT("train.smoothing = others needs train.label_smoothing above 0", "train.smoothing=others",
+          "train.label_smoothing=0");
+    UNFIT("train.smoothing = annotated needs train.label_smoothing above 0",
+          "train.smoothing=annotated", "train.label_smoothing=0");
 }
 END_TEST
 

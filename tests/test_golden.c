@@ -1,10 +1,12 @@
 /* test_golden.c - weft against PyTorch: layers, whole models and training steps, from the values of
- * tests/golden/pytorch.h5 (golden/README.md describes the file). In double to 1e-10. */
+ * tests/golden/pytorch.h5, and label smoothing from smoothing.h5 (golden/README.md describes the
+ * files). In double to 1e-10. */
 #include "golden_file.h"
 
 #include "optim/optim.h"
 
 static void open_store(void) { open_golden("pytorch.h5"); }
+static void open_smoothing(void) { open_golden("smoothing.h5"); }
 
 /* ---- layers ---------------------------------------------------------------------------------- */
 
@@ -110,7 +112,7 @@ static weft_params *build(const model_case *m)
                                        .tie = m->tie,
                                        .final_norm = m->final_norm,
                                        .no_embed_scale = m->unscaled,
-                                       .label_smoothing = 0.1 };
+                                       .loss = { .smoothing = 0.1 } };
     config.layer = (weft_layer_config){ .D = linear1->dim[1],
                                         .F = linear1->dim[0],
                                         .heads = m->heads,
@@ -260,6 +262,37 @@ START_TEST(noam_schedule_equals_the_rates)
 }
 END_TEST
 
+/* ---- label smoothing ------------------------------------------------------------------------- */
+
+/* Each kind by either operation, against soft targets written out. */
+START_TEST(smoothing_equals_pytorch)
+{
+    static const char *const kinds[] = { "uniform", "others", "annotated" };
+    const char *const group = kinds[_i];
+    const weft_cross_entropy_spec spec = { 0.2, (weft_label_smoothing)_i, .never = 1 };
+    weft_tape *tape = weft_tape_new(WEFT_RETAIN);
+    const weft_var x = leaf(tape, group, "input/x"), weight = leaf(tape, group, "input/weight"),
+                   bias = leaf(tape, group, "input/bias"),
+                   logits = leaf(tape, group, "input/logits"),
+                   labels = integers(tape, group, "input/labels");
+    weft_real *dy = read_new(group, "doutput/loss", WEFT_STORE_REAL);
+    const weft_var rows = weft_cross_entropy(tape, logits, labels, &spec);
+    const weft_var loss = weft_sum(tape, rows, WEFT_ALL, false);
+    ck_assert_msg(weft_backward(tape, loss, dy) == WEFT_OK, "%s", weft_message());
+    expect(weft_value(tape, rows), group, "output/y", close_enough);
+    expect(weft_gradient(tape, logits), group, "dinput/logits", close_enough);
+
+    const weft_var whole = weft_projection_loss(tape, x, weight, bias, labels, &spec, NULL);
+    ck_assert_msg(weft_backward(tape, whole, dy) == WEFT_OK, "%s", weft_message());
+    expect(weft_value(tape, whole), group, "output/loss", close_enough);
+    expect(weft_gradient(tape, x), group, "dinput/x", close_enough);
+    expect(weft_gradient(tape, weight), group, "dinput/weight", close_enough);
+    expect(weft_gradient(tape, bias), group, "dinput/bias", close_enough);
+    weft_free(dy);
+    weft_tape_free(tape);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("golden");
@@ -277,5 +310,9 @@ int main(void)
     tcase_add_test(training, training_equals_pytorch);
     tcase_add_test(training, noam_schedule_equals_the_rates);
     suite_add_tcase(suite, training);
+    TCase *smoothing = tcase_create("smoothing");
+    tcase_add_checked_fixture(smoothing, open_smoothing, close_golden);
+    tcase_add_loop_test(smoothing, smoothing_equals_pytorch, 0, 3);
+    suite_add_tcase(suite, smoothing);
     return run_suite(suite);
 }

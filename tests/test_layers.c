@@ -24,7 +24,7 @@ static weft_transformer_config small(bool decoder_only)
         .source_V = 19,
         .target_V = 19,
         .tie = WEFT_TIE_ALL,
-        .label_smoothing = 0.1,
+        .loss = { .smoothing = 0.1 },
     };
 }
 
@@ -262,7 +262,7 @@ START_TEST(impossible_models_get_a_sentence)
     case 2: config.target_V = 20; break;
     case 3: config.encoder_layers = 0; break;
     case 4: config.position = WEFT_POSITION_LEARNED; break;
-    case 5: config.label_smoothing = 1; break;
+    case 5: config.loss.smoothing = 1; break;
     case 6: config.source_V = config.target_V = INT64_MAX / 4; break;
     }
     weft_params *params = weft_params_new(1);

@@ -28,7 +28,8 @@ static weft_config tiny(const char *more)
 
 START_TEST(a_sound_model_passes)
 {
-    const weft_config config = tiny("[model]\ndropout = 0.5\n[train]\nlabel_smoothing = 0.3\n");
+    const weft_config config = tiny("[model]\ndropout = 0.5\n[train]\nlabel_smoothing = 0.3\n"
+                                    "smoothing = annotated\n");
     weft_sanity s;
     OK(weft_sanity_check(&config, 1000, &s));
     ck_assert_double_eq_tol(s.uniform_loss, log(29), 1e-12);

@@ -208,6 +208,32 @@ START_TEST(running_text)
 }
 END_TEST
 
+/* Each kind has a gradient of its own, and a checkpoint says which it was. */
+START_TEST(smoothing_by_name)
+{
+    static const char *const kinds[] = { "uniform", "others", "annotated" };
+    double norms[3];
+    for (int i = 0; i < 3; i++) {
+        char more[96];
+        snprintf(more, sizeof more, "[train]\nlabel_smoothing = 0.4\nsmoothing = %s\n", kinds[i]);
+        const weft_config config = tiny(more);
+        weft_trainer *trainer = new_trainer(&config);
+        weft_train_step s;
+        weft_model *model;
+        OK(weft_trainer_step(trainer, &s));
+        norms[i] = s.norm;
+        OK(weft_trainer_save(trainer, "x.h5"));
+        OK(weft_model_load("x.h5", &model));
+        ck_assert_int_eq(model->config.train.smoothing, i);
+        ck_assert_int_eq(model->transformer.config.loss.kind, i);
+        ck_assert_int_eq(model->transformer.config.loss.never, WEFT_BOS);
+        weft_model_free(model);
+        weft_trainer_free(trainer);
+    }
+    ck_assert(norms[0] != norms[1] && norms[0] != norms[2] && norms[1] != norms[2]);
+}
+END_TEST
+
 /* ---- the same bits ------------------------------------------------------------------------------ */
 
 /* What changes from epoch to epoch: the cuts of words. */
@@ -850,6 +876,7 @@ int main(void)
     tcase_add_test(tc, learns_by_heart);
     tcase_add_test(tc, learns_plain_text_by_heart);
     tcase_add_test(tc, running_text);
+    tcase_add_test(tc, smoothing_by_name);
     suite_add_tcase(suite, tc);
 
     tc = tcase_create("resume");

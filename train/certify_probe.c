@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Ids below FIRST_ID are the special ones: they are neither read nor labels. */
 enum { FIRST_ID = 4, PROBES = 8, MOST_LONGEST = 1 << 20 };
 
 /* ---- certificates ------------------------------------------------------------------------------- */
@@ -70,9 +71,8 @@ static weft_var logits_of(const void *model, weft_tape *tape, weft_var hidden)
 static weft_var loss_of(const void *model, weft_tape *tape, weft_var hidden, weft_var labels)
 {
     const weft_transformer *m = model;
-    const weft_cross_entropy_spec spec = { .smoothing = m->config.label_smoothing };
-    return weft_projection_loss(tape, hidden, weft_use(tape, m->generator), WEFT_NIL, labels, &spec,
-                                NULL);
+    return weft_projection_loss(tape, hidden, weft_use(tape, m->generator), WEFT_NIL, labels,
+                                &m->config.loss, NULL);
 }
 
 weft_subject weft_subject_of(const weft_transformer *model, weft_params *params)
@@ -169,7 +169,8 @@ weft_status weft_probe_init(weft_probe *p, const weft_subject *subject,
         }
     }
     for (int64_t r = 0; r < N[1]; r++)
-        p->labels[r] = (int32_t)weft_random_below(key, (uint64_t)r, (uint64_t)subject->V);
+        p->labels[r] = FIRST_ID + (int32_t)weft_random_below(key, (uint64_t)r,
+                                                             (uint64_t)subject->V - FIRST_ID);
     point(p);
     return WEFT_OK;
 }

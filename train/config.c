@@ -224,7 +224,13 @@ static const key keys[] = {
     { "train.seed", INTEGER, AT(train, seed), "1", "[0, 9007199254740992]", 0,
       "of initial values, order and dropout" },
     { "train.label_smoothing", REAL, AT(train, label_smoothing), "0.1", "[0, 1)", 0,
-      "epsilon, spread evenly over all classes" },
+      "epsilon: what is taken from the target and given to other tokens" },
+    { "train.smoothing", CHOICE, AT(train, smoothing), "uniform", "uniform|others|annotated",
+      WEFT_LABELS_UNIFORM,
+      "which tokens get epsilon: all alike, the target too (Vaswani et al. 2017, PyTorch); all "
+      "others (tensor2tensor, fairseq); all others but the one that begins a sentence and is never "
+      "a "
+      "target (The Annotated Transformer, JoeyNMT)" },
     { "train.precision", CHOICE, AT(train, precision), "float", "float|bf16", WEFT_CONFIG_FLOAT,
       "bf16: matrix products of training take operands in bfloat16, where the processor has "
       "AVX512_BF16" },

@@ -169,6 +169,7 @@ typedef struct weft_config {
             checkpoint_every, keep, keep_best, max_decode_length, validate_sentences, beam,
             patience;
         double label_smoothing, target_exact, ema;
+        weft_label_smoothing smoothing;
         weft_config_monitor monitor;
         weft_config_precision precision;
         int64_t samples;

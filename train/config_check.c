@@ -406,20 +406,35 @@ static weft_status check_training(const weft_config *config)
         return weft_error(WEFT_ERR_INPUT, "optim.momentum = %g needs optim.kind = sgd",
                           config->optim.momentum);
     }
+    if (config->train.smoothing != WEFT_LABELS_UNIFORM && config->train.label_smoothing == 0)
+        return weft_error(WEFT_ERR_INPUT,
+                          "train.smoothing = %s needs train.label_smoothing above 0",
+                          config->train.smoothing == WEFT_LABELS_OTHERS ? "others" : "annotated");
+    return WEFT_OK;
+}
+
+/* What needs a text to validate on, and what the translations of one. */
+static weft_status check_validation(const weft_config *config)
+{
+    const struct {
+        const char *name;
+        bool set;
+    } keys[] = { { "target_exact", config->train.target_exact > 0 },
+                 { "patience", config->train.patience > 0 },
+                 { "samples", config->train.samples > 0 },
+                 { "head_stats", config->train.head_stats },
+                 { "monitor", config->train.monitor != WEFT_CONFIG_LOSS },
+                 { "keep_best", config->train.keep_best > 1 } };
+    const bool validates = config->data.valid[0] != '\0' || config->data.task[0] != '\0';
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (!validates && keys[i].set)
+            return weft_error(WEFT_ERR_INPUT,
+                              "train.%s needs data.valid: there is nothing to validate on",
+                              keys[i].name);
     if (config->train.monitor != WEFT_CONFIG_LOSS && config->model.kind == WEFT_CONFIG_DECODER_ONLY)
         return weft_error(WEFT_ERR_INPUT,
                           "train.monitor must be loss for model.kind = decoder-only: "
                           "nothing is translated");
-    const bool validates = config->data.valid[0] != '\0' || config->data.task[0] != '\0';
-    if (!validates && (config->train.target_exact > 0 || config->train.patience > 0)) {
-        return weft_error(WEFT_ERR_INPUT,
-                          "train.%s needs data.valid: there is nothing to validate on",
-                          config->train.target_exact > 0 ? "target_exact" : "patience");
-    }
-    if (!validates && (config->train.samples > 0 || config->train.head_stats))
-        return weft_error(WEFT_ERR_INPUT,
-                          "train.%s needs data.valid: there is nothing to validate on",
-                          config->train.samples > 0 ? "samples" : "head_stats");
     if (config->train.samples > 0 && config->model.kind == WEFT_CONFIG_DECODER_ONLY)
         return weft_error(WEFT_ERR_INPUT,
                           "train.samples = %lld is set for model.kind = "
@@ -436,5 +451,6 @@ weft_status weft_config_check(const weft_config *config)
     if (status == WEFT_OK) status = check_bpe(config);
     if (status == WEFT_OK) status = weft_config_check_model(config);
     if (status == WEFT_OK) status = check_training(config);
+    if (status == WEFT_OK) status = check_validation(config);
     return status;
 }

@@ -160,7 +160,9 @@ weft_transformer_config weft_model_shape(const weft_config *config, int64_t sour
         .max_positions = config->model.max_positions,
         .frequencies = frequencies_of(config),
         .embedding_std = config->model.init == WEFT_CONFIG_NORMAL ? 0.02 : 0,
-        .label_smoothing = config->train.label_smoothing,
+        .loss = { .smoothing = config->train.label_smoothing,
+                  .kind = config->train.smoothing,
+                  .never = WEFT_BOS },
     };
 }
 

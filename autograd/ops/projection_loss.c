@@ -4,7 +4,7 @@
  *
  *     z_r = W x_r + b,   y = sum_r sum_j q_rj (ln sum_k exp(z_rk) - z_rj)
  *
- * with q_rj = eps / V, and 1 - eps more at the target of row r (Szegedy et al. 2016, section 7).
+ * with q_r the smoothed target of row r, which spec->kind chooses (weft_cross_entropy has the three).
  * Blocks of rows are projected, turned into losses and, where a gradient will be wanted, into dx and
  * dW at once, while the block is still in the cache.
  *
@@ -20,9 +20,10 @@
  *
  * Gradient        dz_r = dy (softmax(z_r) - q_r);  dx = dz W,  dW = dz^T x,  db = sum of dz over the
  *                 rows
- * Errors          WEFT_ERR_RANGE  smoothing, a target (the first bad one is named)
- *                 WEFT_ERR_SHAPE  last dim of x and W differ, W is no matrix, b does not fit, V = 0,
- *                 another number of targets than rows
+ * Errors          WEFT_ERR_RANGE  smoothing, `never`, a target (the first bad one is named, also one
+ *                 that is `never`)
+ *                 WEFT_ERR_SHAPE  last dim of x and W differ, W is no matrix, b does not fit, V = 0
+ *                 (others: below 2, annotated: below 3), another number of targets than rows
  * Saved           the gradients for dy = 1: as large as x, W and b
  * Numbers         losses and db are summed in double, rows in their order; dW block by block
  */
@@ -93,20 +94,22 @@ static workspace workspace_of(const weft_call *c, int64_t rows, int64_t V)
 
 /* One row of logits becomes its two losses and, where wanted, its gradient. */
 WEFT_KERNEL static void treat_row(int64_t V, weft_real *z, const weft_real *bias, int32_t target,
-                                  double eps, bool gradient, double losses[2])
+                                  weft_loss_labels labels, bool gradient, double losses[2])
 {
     if (bias)
         for (int64_t k = 0; k < V; k++) z[k] += bias[k];
     weft_loss_row row = { .max = row_max(V, z) };
-    const double z_target = (double)z[target], z_mean = eps > 0 ? row_sum(V, z) / (double)V : 0;
+    const double z_target = (double)z[target], z_mean = loss_mean(V, z, labels);
     row.sum = row_exp(V, z, row.max, z);
-    loss_of_row(&row, z_target, z_mean, eps);
+    loss_of_row(&row, z_target, z_mean, labels.rest);
     losses[0] = row.loss;
     losses[1] = row.nll;
     if (!gradient) return;
-    const weft_real factor = (weft_real)(1 / row.sum), share = (weft_real)(eps / (double)V);
+    const weft_real factor = (weft_real)(1 / row.sum),
+                    share = (weft_real)(labels.rest / (double)labels.n);
     for (int64_t k = 0; k < V; k++) z[k] = z[k] * factor - share;
-    z[target] -= (weft_real)(1 - eps);
+    if (labels.never >= 0) z[labels.never] += share;
+    z[target] -= (weft_real)(1 - labels.rest);
 }
 
 static void treat_rows(const weft_call *c, const workspace *w, int64_t from, int64_t n, int64_t V)
@@ -114,12 +117,13 @@ static void treat_rows(const weft_call *c, const workspace *w, int64_t from, int
     const weft_cross_entropy_spec *spec = c->attr;
     const weft_real *bias = c->in[BIAS].rank >= 0 ? c->in[BIAS].real : NULL;
     const int32_t *targets = c->in[TARGETS].i32 + from;
+    const weft_loss_labels labels = loss_labels(spec, V);
 #pragma omp parallel for schedule(static) num_threads(weft_team(n, 16 * n * V))
     for (int64_t r = 0; r < n; r++) {
         weft_real *z = w->z + r * V;
         double *losses = w->losses + 2 * r;
         if (loss_counts(spec, targets[r])) {
-            treat_row(V, z, bias, targets[r], spec->smoothing, c->records, losses);
+            treat_row(V, z, bias, targets[r], labels, c->records, losses);
         } else {
             losses[0] = losses[1] = 0;
             memset(z, 0, (size_t)V * sizeof *z);
@@ -268,7 +272,10 @@ static weft_var with(weft_tape *t, weft_var x, int64_t V, bool bias, double smoo
 
 static weft_var sample(weft_tape *t, int i)
 {
-    const weft_cross_entropy_spec ignoring = { .smoothing = 0.1, .has_ignore = true, .ignore = 2 };
+    const weft_cross_entropy_spec ignoring = { .smoothing = 0.1, .has_ignore = true, .ignore = 2 },
+                                  others = { .smoothing = 0.1, .kind = WEFT_LABELS_OTHERS },
+                                  annotated = { 0.1, WEFT_LABELS_ANNOTATED, .never = 2,
+                                                .has_ignore = true };
     weft_var x;
     switch (i) {
     case 0: return with(t, weft_sample_normal(t, WEFT_DIMS(4, 3)), 5, false, 0);
@@ -294,6 +301,16 @@ static weft_var sample(weft_tape *t, int i)
                         weft_projection_loss(t, weft_sample_normal(t, WEFT_DIMS(4, 3)), x, WEFT_NIL,
                                              weft_sample_int(t, 0, 6, WEFT_DIMS(4)), NULL, NULL));
     case 10: return weft_scale(t, with(t, weft_sample_normal(t, WEFT_DIMS(3)), 4, true, 0), -2);
+    case 11:
+        return weft_projection_loss(t, weft_sample_normal(t, WEFT_DIMS(2, 3, 4)),
+                                    weft_sample_normal(t, WEFT_DIMS(5, 4)),
+                                    weft_sample_normal(t, WEFT_DIMS(5)),
+                                    weft_sample_int(t, 0, 5, WEFT_DIMS(6)), &others, NULL);
+    case 12: /* `never` in the middle, some rows do not count */
+        return weft_projection_loss(
+            t, weft_sample_normal(t, WEFT_DIMS(5, 3)), weft_sample_normal(t, WEFT_DIMS(7, 3)),
+            weft_sample_normal(t, WEFT_DIMS(7)),
+            weft_constant_int(t, WEFT_DIMS(5), (int32_t[]){ 0, 6, 1, 0, 3 }), &annotated, NULL);
     default: return WEFT_NIL;
     }
 }
@@ -319,6 +336,10 @@ static weft_var misuse(weft_tape *t, int i)
     case 8:
         return weft_projection_loss(t, x, weft_sample_normal(t, WEFT_DIMS(0, 3)), WEFT_NIL, y, NULL,
                                     NULL);
+    case 9:
+        return weft_projection_loss(
+            t, x, w, b, y, &(weft_cross_entropy_spec){ 0.1, WEFT_LABELS_ANNOTATED, .never = 5 },
+            NULL);
     default: return WEFT_NIL;
     }
 }

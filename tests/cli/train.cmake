@@ -83,7 +83,8 @@ expect(CODE 0 OUT_HAS "^learning rate      loss\n *1e-06 .*\nthe loss falls fast
 
 # ---- the best and the last of a run, and their means
 expect(CODE 0 OUT_HAS "held-out" ERR_HAS "chrF|update" ARGS ${tiny} --out several --set train.keep=3
-       --set train.keep_best=2 --set train.validate_every=4 --set train.ema=0.9 --set train.beam=2)
+       --set train.keep_best=2 --set train.validate_every=4 --set train.ema=0.9 --set train.beam=2
+       --set train.smoothing=annotated)
 file(GLOB made RELATIVE ${WORK}/several ${WORK}/several/*-*.h5)
 list(SORT made)
 if(NOT made STREQUAL "best-12.h5;best-8.h5;checkpoint-12.h5;checkpoint-4.h5;checkpoint-8.h5")
@@ -234,6 +235,8 @@ refused(ERR_HAS "^weft train: data.test_length = 9 must be above the 20 symbols 
 refused(ERR_HAS "^weft train: [^\n]*phrasse[^\n]*phrases[^\n]*\n$" ARGS train --task phrasse)
 refused(ERR_HAS "^weft train: [^\n]*model.headz[^\n]*model.heads[^\n]*\n$" ARGS ${tiny} --set model.headz=2)
 refused(ERR_HAS "^weft train: [^\n]*model.dropout[^\n]*\n$" ARGS ${tiny} --set model.dropout=1)
+refused(ERR "weft train: train.monitor needs data.valid: there is nothing to validate on\n"
+        ARGS ${tiny} --set data.task= --set data.train=no.tsv --set train.monitor=chrf)
 refused(ERR_HAS "^weft train: [^\n]*divisible[^\n]*\n$" ARGS ${tiny} --set model.heads=3)
 refused(ERR_HAS "^weft train: [^\n]*no.tsv[^\n]*\n$" ARGS ${tiny} --set data.task= --set data.train=no.tsv)
 refused(ERR "weft train: --threads 257: a whole number from 0 to 256 is needed${try}" ARGS ${tiny} --threads 257)
