@@ -102,6 +102,40 @@ START_TEST(a_file_that_cannot_be_read)
 }
 END_TEST
 
+/* Text of other systems is named, with the way to have it in UTF-8 with '\n'. */
+START_TEST(other_encodings)
+{
+    static const struct {
+        const char *bytes;
+        size_t n;
+    } utf16[] = { { "\xFF\xFE"
+                    "a\0\n\0",
+                    6 },
+                  { "\xFE\xFF\0a\0\n", 6 },
+                  { "a\0\n\0", 4 },
+                  { "\0a\0\n", 4 } };
+    static const char *const mac[] = { "a\tb\rc\td\r", "a\rb" };
+    static const char *const fine[] = { "a\rb\nc", "a\rb\n", "a\r" };
+    int64_t n;
+    for (size_t i = 0; i < sizeof utf16 / sizeof *utf16; i++) {
+        const char *path = temp_write("utf16", utf16[i].bytes, utf16[i].n);
+        ck_assert_int_eq(read_all(path, &n), WEFT_ERR_INPUT);
+        ck_assert_str_eq(weft_message(), EXPECT("%s: looks like UTF-16, and UTF-8 is needed: iconv "
+                                                "-f UTF-16 -t UTF-8 converts it",
+                                                path));
+    }
+    for (size_t i = 0; i < sizeof mac / sizeof *mac; i++) {
+        const char *path = temp_text("mac", mac[i]);
+        ck_assert_int_eq(read_all(path, &n), WEFT_ERR_INPUT);
+        ck_assert_str_eq(weft_message(), EXPECT("%s: its lines end in CR alone, as on old Macs: tr "
+                                                "'\\r' '\\n' makes lines of them",
+                                                path));
+    }
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
+        ck_assert_int_eq(read_all(temp_text("fine", fine[i]), &n), WEFT_OK);
+}
+END_TEST
+
 START_TEST(invalid_utf8_names_line_and_byte)
 {
     static const struct {
@@ -402,6 +436,7 @@ int main(void)
     tcase_add_test(lines, lines_of_any_length);
     tcase_add_test(lines, a_file_that_cannot_be_read);
     tcase_add_test(lines, invalid_utf8_names_line_and_byte);
+    tcase_add_test(lines, other_encodings);
     tcase_add_test(lines, utf8_check_takes_all_code_points);
     tcase_add_test(lines, truncated_or_damaged_gzip);
     TCase *corpus = with_files(suite, tcase_create("corpus"));
