@@ -293,6 +293,58 @@ START_TEST(pairs_from_two_files)
 }
 END_TEST
 
+/* An item is known by its file and line, and so is one that is too long. */
+START_TEST(files_and_lines)
+{
+    weft_corpus *corpus = weft_corpus_new(), *tail = weft_corpus_new();
+    weft_vocab *vocab;
+    int64_t line = -1;
+    ck_assert_int_eq(weft_corpus_add(corpus, "m", "m"), WEFT_OK);
+    const char *table = temp_text("t.tsv", "a\tb\nb c a\ta\n");
+    ck_assert_int_eq(weft_corpus_read_tsv(corpus, table), WEFT_OK);
+    ck_assert_int_eq(weft_corpus_add(corpus, "m n", "m"), WEFT_OK);
+    temp_text("p.en", "a\nb\n");
+    temp_text("p.de", "b\nc a b c\n");
+    char prefix[TEMP_PATH + 8];
+    snprintf(prefix, sizeof prefix, "%s/p", temp_dir);
+    ck_assert_int_eq(weft_corpus_read_parallel(corpus, prefix, "en", "de"), WEFT_OK);
+    ck_assert_ptr_null(weft_corpus_file(corpus, 0, &line));
+    ck_assert_int_eq(line, -1);
+    ck_assert_str_eq(weft_corpus_file(corpus, 2, &line), table);
+    ck_assert_int_eq(line, 2);
+    ck_assert_ptr_null(weft_corpus_file(corpus, 3, &line));
+    ck_assert_str_eq(weft_corpus_file(corpus, 4, &line), EXPECT("%s.en", prefix));
+    ck_assert_int_eq(line, 1);
+
+    ck_assert_int_eq(weft_vocab_new(&(weft_vocab_spec){ .tokens = WEFT_TOKENS_SPACE }, &vocab),
+                     WEFT_OK);
+    ck_assert_int_eq(weft_corpus_count(corpus, WEFT_SOURCE, vocab), WEFT_OK);
+    ck_assert_int_eq(weft_vocab_build(vocab), WEFT_OK);
+    ck_assert_int_eq(weft_corpus_encode(corpus, vocab, vocab), WEFT_OK);
+    ck_assert_int_eq(weft_corpus_check_lengths(corpus, WEFT_SOURCE, 0, 3, "less"), WEFT_OK);
+    ck_assert_int_eq(weft_corpus_check_lengths(corpus, WEFT_SOURCE, 0, 2, "less"), WEFT_ERR_INPUT);
+    ck_assert_str_eq(weft_message(), EXPECT("%s:2: the source has 3 tokens, and the limit is 2: is "
+                                            "it one sentence? less allows more",
+                                            table));
+    ck_assert_int_eq(weft_corpus_check_lengths(corpus, WEFT_TARGET, 0, 3, "less"), WEFT_ERR_INPUT);
+    ck_assert_str_eq(weft_message(), EXPECT("%s.en:2: the target has 4 tokens, and the limit is 3: "
+                                            "is it one sentence? less allows more",
+                                            prefix));
+    ck_assert_int_eq(weft_corpus_check_lengths(corpus, WEFT_SOURCE, 7, 0, "less"), WEFT_ERR_INPUT);
+    ck_assert_str_eq(weft_message(), "line 8 has 1 tokens, and the limit is 0: is it one sentence? "
+                                     "less allows more");
+
+    ck_assert_int_eq(weft_corpus_split(corpus, 0.67, tail), WEFT_OK); /* 2 of 6 stay */
+    ck_assert_ptr_null(weft_corpus_file(tail, 0, &line));
+    ck_assert_int_eq(weft_corpus_add(corpus, "m", "m"), WEFT_OK);
+    ck_assert_str_eq(weft_corpus_file(corpus, 1, &line), table);
+    ck_assert_ptr_null(weft_corpus_file(corpus, 2, &line));
+    weft_vocab_free(vocab);
+    weft_corpus_free(tail);
+    weft_corpus_free(corpus);
+}
+END_TEST
+
 START_TEST(wrong_tables)
 {
     static const struct {
@@ -442,6 +494,7 @@ int main(void)
     TCase *corpus = with_files(suite, tcase_create("corpus"));
     tcase_add_test(corpus, pairs_from_a_table);
     tcase_add_test(corpus, pairs_from_two_files);
+    tcase_add_test(corpus, files_and_lines);
     tcase_add_test(corpus, wrong_tables);
     tcase_add_test(corpus, lines_and_running_text);
     tcase_add_test(corpus, adding_wrong_items);

@@ -622,6 +622,8 @@ weft_status weft_config_set(weft_config *config, const char *assignment)
     return set_value(config, k, assignment + n_bytes + 1, "--set: ");
 }
 
+int64_t weft_config_longest(const weft_config *config) { return 10 * config->data.max_length; }
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* The shortest of 15 to 17 digits that is read back as the same number. */

@@ -103,6 +103,22 @@ taken("training: 1 items longer than data.max_length = 256 left out.*the first o
 file(WRITE ${WORK}/long.txt "a\n${long}\n")
 expect(CODE 2 STDIN ${WORK}/long.txt ARGS translate --model taken
        ERR "weft translate: line 2 has 5000000 tokens, and the limit is 2560: is it one sentence? --max-source N allows more\n")
+# nor is there one among the pairs of a test, which is found out before the training, or of weft logprob
+set(limit "has 5000000 tokens, and the limit is 2560: is it one sentence. ")
+refused("long.tsv:2: the source ${limit}a larger data.max_length allows more" ${data} --set data.test=long.tsv)
+file(WRITE ${WORK}/long.en "a b\n${long}\n")
+bytes(long.de "c d\\ny z\\n")
+refused("long.en:2: the source ${limit}a larger data.max_length allows more" --config empty.ini --set data.train=long
+        --set data.src=en --set data.tgt=de --set data.max_vocab=6 --set data.test=long)
+expect(CODE 2 ARGS logprob --model taken --pairs long.tsv
+       ERR_HAS "^weft logprob: long.tsv:2: the source ${limit}--max-length N allows more\n$")
+file(WRITE ${WORK}/long.tsv "a b\tc d\na\t${long}\n")
+expect(CODE 2 ARGS logprob --model taken --pairs long.tsv
+       ERR_HAS "^weft logprob: long.tsv:2: the target ${limit}--max-length N allows more\n$")
+expect(CODE 2 ARGS logprob --model taken --pairs good.tsv --max-length 1
+       ERR_HAS "^weft logprob: good.tsv:1: the source has 2 tokens, and the limit is 1: ")
+expect(CODE 0 OUT_HAS "^-[0-9.]+\t3\n-" ARGS logprob --model taken --pairs good.tsv --max-length 2)
+file(WRITE ${WORK}/long.en "")
 file(WRITE ${WORK}/long.tsv "")
 file(WRITE ${WORK}/long.txt "")
 # a script never seen, to words and to pieces with bytes
