@@ -8,7 +8,7 @@ typedef struct arguments {
     weft_cli_texts models;
     const char *pairs, *text;
     int merge; /* weft_chunk_merge, in the order of the option's names */
-    int64_t batch_tokens, n_threads, chunk, overlap;
+    int64_t batch_tokens, n_threads, max_length, chunk, overlap;
 } arguments;
 
 static weft_status print(const weft_corpus *corpus, const double log_p[])
@@ -66,6 +66,16 @@ static weft_status run_text(const arguments *args)
     return status;
 }
 
+static weft_status check_lengths(const arguments *args, const weft_config *config,
+                                 const weft_corpus *corpus)
+{
+    const int64_t most = args->max_length > 0 ? args->max_length : weft_config_longest(config);
+    const weft_status status =
+        weft_corpus_check_lengths(corpus, WEFT_SOURCE, 0, most, "--max-length N");
+    if (status != WEFT_OK) return status;
+    return weft_corpus_check_lengths(corpus, WEFT_TARGET, 0, most, "--max-length N");
+}
+
 static weft_status run(const arguments *args)
 {
     weft_cli_models models = { 0 };
@@ -77,6 +87,7 @@ static weft_status run(const arguments *args)
     if (status == WEFT_OK)
         status = weft_corpus_encode(corpus, models.model[0]->source_vocab,
                                     models.model[0]->target_vocab);
+    if (status == WEFT_OK) status = check_lengths(args, &models.model[0]->config, corpus);
     if (status == WEFT_OK) {
         log_p = weft_alloc((size_t)weft_corpus_size(corpus), sizeof *log_p);
         status = log_p
@@ -98,6 +109,8 @@ int weft_cli_logprob(int argc, char **argv)
           "folder of weft train, or a checkpoint; several decide together", 0, 0 },
         { "pairs", WEFT_CLI_TEXT, &args.pairs, "FILE",
           "source, tab, target: a line each, plain or .gz", 0, 0 },
+        { "max-length", WEFT_CLI_INTEGER, &args.max_length, "N",
+          "tokens of a side of a pair at most; ten times the model's data.max_length", 1, 1 << 24 },
         { "text", WEFT_CLI_TEXT, &args.text, "FILE",
           "running text for a decoder-only model, plain or .gz", 0, 0 },
         { "chunk", WEFT_CLI_INTEGER, &args.chunk, "N",
@@ -114,9 +127,11 @@ int weft_cli_logprob(int argc, char **argv)
     };
     const weft_cli_command command = {
         .name = "logprob",
-        .synopsis = "--model DIR [--model DIR]... --pairs FILE [--batch-tokens N] [--threads N]\n"
-                    "       weft logprob --model DIR --text FILE [--chunk N] [--overlap M] "
-                    "[--merge context|mean]",
+        .synopsis =
+            "--model DIR [--model DIR]... --pairs FILE [--max-length N] [--batch-tokens N]\n"
+            "                    [--threads N]\n"
+            "       weft logprob --model DIR --text FILE [--chunk N] [--overlap M] "
+            "[--merge context|mean]",
         .summary = "Print for each pair log p(target | source) in nats, a tab, and the number of\n"
                    "target tokens; both count the end of the sentence. Or log p of a text, of\n"
                    "whatever length, and the number of tokens that were predicted.",

@@ -4,6 +4,7 @@
 #include "data/data.h"
 #include "train/metrics.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -105,9 +106,37 @@ static weft_status score(const arguments *args, weft_lines *files[])
     return status;
 }
 
+/* What would be ignored is refused; then the defaults of what was not given. */
+static bool complete(arguments *args)
+{
+    const char *wrong = NULL;
+    const bool takes_value = args->smooth == WEFT_SMOOTH_FLOOR || args->smooth == WEFT_SMOOTH_ADD_K;
+    for (int i = 0; i < args->refs.n; i++)
+        if (strcmp(args->refs.text[i], "-") == 0)
+            wrong = "--ref -: the standard input holds the hypotheses";
+    if (args->refs.n == 0)
+        wrong = "a reference is needed: --ref FILE";
+    else if (args->smooth >= 0 && args->metric != WEFT_METRIC_BLEU)
+        wrong = "--smooth is for --metric bleu: the others have nothing to smooth";
+    else if (!isnan(args->smooth_value) && !takes_value)
+        wrong = "--smooth-value needs --smooth floor or --smooth add-k";
+    else if (args->smooth_value == 0)
+        wrong = "--smooth-value 0 smooths nothing: that is --smooth none";
+    else if (!args->against && (args->n_samples > 0 || args->seed >= 0))
+        wrong = "--samples and --seed are of the bootstrap: they need --against FILE";
+    if (wrong) fprintf(stderr, "weft score: %s\n", wrong);
+    if (args->smooth < 0) args->smooth = WEFT_SMOOTH_EXP;
+    if (isnan(args->smooth_value)) args->smooth_value = 0; /* the method's own */
+    if (args->n_samples == 0) args->n_samples = 1000;
+    if (args->seed < 0) args->seed = 12345;
+    return !wrong;
+}
+
 int weft_cli_score(int argc, char **argv)
 {
-    arguments args = { .metric = WEFT_METRIC_BLEU, .n_samples = 1000, .seed = 12345 };
+    arguments args = {
+        .metric = WEFT_METRIC_BLEU, .smooth = -1, .smooth_value = (double)NAN, .seed = -1
+    };
     const weft_cli_option options[] = {
         { "ref", WEFT_CLI_TEXTS, &args.refs, "FILE",
           "reference, a line for each hypothesis, plain or .gz; may be repeated", 0, 0 },
@@ -136,15 +165,7 @@ int weft_cli_score(int argc, char **argv)
     };
     int first_operand, exit_code;
     if (!weft_cli_parse(&command, argc, argv, &first_operand, &exit_code)) return exit_code;
-    if (args.refs.n == 0) {
-        fprintf(stderr, "weft score: a reference is needed: --ref FILE\n");
-        return WEFT_EXIT_USE;
-    }
-    for (int i = 0; i < args.refs.n; i++) {
-        if (strcmp(args.refs.text[i], "-") != 0) continue;
-        fprintf(stderr, "weft score: --ref -: the standard input holds the hypotheses\n");
-        return WEFT_EXIT_USE;
-    }
+    if (!complete(&args)) return WEFT_EXIT_USE;
     weft_lines *files[MOST_FILES] = { NULL };
     const weft_status status = score(&args, files);
     for (int i = 0; i < n_files(&args); i++) weft_lines_free(files[i]);

@@ -217,6 +217,20 @@ static void show_bands(const table *t)
     }
 }
 
+/* Read and encode the text of the final test, before the training: what cannot be read, or would not be
+ * translated, is not to be found out after it. */
+static weft_status read_test(const weft_config *config, const weft_model *model,
+                             weft_corpus **corpus)
+{
+    if (config->model.kind != WEFT_CONFIG_ENCODER_DECODER) return WEFT_OK;
+    weft_status status = weft_dataset_read(config, WEFT_PART_TEST, corpus);
+    if (status != WEFT_OK || !*corpus) return status;
+    status = weft_corpus_encode(*corpus, model->source_vocab, model->target_vocab);
+    if (status != WEFT_OK || config->data.task[0] != '\0') return status;
+    return weft_corpus_check_lengths(*corpus, WEFT_SOURCE, 0, weft_config_longest(config),
+                                     "a larger data.max_length");
+}
+
 /* Translate what was held out, with the model that `weft translate` would load. */
 static weft_status test(weft_corpus *corpus, const char *dir, table *t, weft_validation *result)
 {
@@ -224,8 +238,6 @@ static weft_status test(weft_corpus *corpus, const char *dir, table *t, weft_val
     weft_tape *tape = NULL;
     *result = (weft_validation){ 0 };
     weft_status status = weft_model_load(dir, &model);
-    if (status == WEFT_OK)
-        status = weft_corpus_encode(corpus, model->source_vocab, model->target_vocab);
     if (status == WEFT_OK && (tape = weft_tape_new(WEFT_NO_GRAD)) == NULL) status = WEFT_ERR_MEMORY;
     if (status == WEFT_OK) {
         *t = table_of(corpus);
@@ -323,9 +335,7 @@ static weft_status train(const arguments *args, int *exit_code)
             status = args->init ? weft_trainer_init(&config, args->init, &trainer)
                                 : weft_trainer_new(&config, &trainer);
     }
-    /* Before the training: a test text that cannot be read is not to be found out after it. */
-    if (status == WEFT_OK && config.model.kind == WEFT_CONFIG_ENCODER_DECODER)
-        status = weft_dataset_read(&config, WEFT_PART_TEST, &test_corpus);
+    if (status == WEFT_OK) status = read_test(&config, weft_trainer_model(trainer), &test_corpus);
     if (status == WEFT_OK) status = train_into(trainer, test_corpus, args, dir, &lock, exit_code);
     if (lock >= 0) (void)close(lock);
     weft_corpus_free(test_corpus);

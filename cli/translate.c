@@ -135,18 +135,10 @@ static weft_status add_maps(arguments *args, const weft_cli_models *models,
     return status;
 }
 
-/* A line far beyond what the model was trained on is a mistake, and may take for ever. */
 static weft_status check_lengths(const arguments *args, const weft_corpus *corpus)
 {
-    for (int64_t i = 0; i < weft_corpus_size(corpus); i++) {
-        int64_t n;
-        if (weft_corpus_ids(corpus, WEFT_SOURCE, i, &n) && n > args->max_source)
-            return weft_error(WEFT_ERR_INPUT,
-                              "line %" PRId64 " has %" PRId64 " tokens, and the limit is %" PRId64
-                              ": is it one sentence? --max-source N allows more",
-                              args->spec.first + i + 1, n, args->max_source);
-    }
-    return WEFT_OK;
+    return weft_corpus_check_lengths(corpus, WEFT_SOURCE, args->spec.first, args->max_source,
+                                     "--max-source N");
 }
 
 /* Does the model know this language at all? Unknown words, and characters spelt in bytes, are counted. */
@@ -220,7 +212,7 @@ static weft_status check_replacing(const arguments *args, const weft_cli_models 
 static void set_lengths(arguments *args, const weft_config *config)
 {
     if (args->spec.max_length == 0) args->spec.max_length = config->train.max_decode_length;
-    if (args->max_source == 0) args->max_source = 10 * config->data.max_length;
+    if (args->max_source == 0) args->max_source = weft_config_longest(config);
 }
 
 static weft_status run(arguments *args)

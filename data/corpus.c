@@ -31,10 +31,18 @@ typedef struct corpus_part {
     double weight;
 } corpus_part;
 
+/* Items first .. end - 1 are the lines of a file. */
+typedef struct corpus_file {
+    int64_t first, end;
+    char *path;
+} corpus_file;
+
 struct weft_corpus {
     int64_t n;          /* items; texts beyond the n-th are rubbish of a failed addition */
     corpus_part *parts; /* [n_parts]; before the first the weight is 1 */
     size_t n_parts, parts_room;
+    corpus_file *files; /* [n_files] */
+    size_t n_files, files_room;
     int64_t n_encoded; /* the ids are those of the first n_encoded items */
     corpus_side side[2];
 };
@@ -64,6 +72,8 @@ void weft_corpus_free(weft_corpus *corpus)
         weft_free(corpus->side[s].text);
         weft_free(corpus->side[s].begin);
     }
+    for (size_t f = 0; f < corpus->n_files; f++) weft_free(corpus->files[f].path);
+    weft_free(corpus->files);
     weft_free(corpus->parts);
     weft_free(corpus);
 }
@@ -158,6 +168,19 @@ static weft_status line_error(const weft_lines *lines, const char *what)
                       (long long)weft_lines_number(lines), what);
 }
 
+/* The items from `first` on are those of a file. */
+static weft_status note_file(weft_corpus *corpus, int64_t first, const char *path)
+{
+    corpus_file *files =
+        weft_grow(corpus->files, &corpus->files_room, corpus->n_files + 1, sizeof *files);
+    if (!files) return WEFT_ERR_MEMORY;
+    corpus->files = files;
+    files[corpus->n_files] = (corpus_file){ first, corpus->n, weft_strdup(path) };
+    if (!files[corpus->n_files].path) return WEFT_ERR_MEMORY;
+    corpus->n_files++;
+    return WEFT_OK;
+}
+
 /* The end of every reader: a file without lines is an error, and an error undoes what was added. */
 static weft_status finish(weft_corpus *corpus, weft_lines *lines, int64_t n_before,
                           weft_status status)
@@ -165,6 +188,7 @@ static weft_status finish(weft_corpus *corpus, weft_lines *lines, int64_t n_befo
     if (status == WEFT_OK && corpus->n == n_before) {
         status = weft_error(WEFT_ERR_INPUT, "%s: the file is empty", weft_lines_path(lines));
     }
+    if (status == WEFT_OK) status = note_file(corpus, n_before, weft_lines_path(lines));
     if (status != WEFT_OK) corpus->n = n_before;
     weft_lines_free(lines);
     return status;
@@ -371,12 +395,14 @@ static weft_status split_items(weft_corpus *corpus, double fraction, weft_corpus
         }
         status = add_item(tail, text, n_bytes);
     }
-    if (status == WEFT_OK) {
-        corpus->n -= n_tail;
-    } else {
+    if (status != WEFT_OK) {
         tail->n = 0;
+        return status;
     }
-    return status;
+    corpus->n -= n_tail;
+    for (size_t f = 0; f < corpus->n_files; f++)
+        if (corpus->files[f].end > corpus->n) corpus->files[f].end = corpus->n;
+    return WEFT_OK;
 }
 
 weft_status weft_corpus_split(weft_corpus *corpus, double fraction, weft_corpus *tail)
@@ -431,6 +457,17 @@ const char *weft_corpus_text(const weft_corpus *corpus, weft_side side, int64_t 
 {
     if (i < 0 || i >= corpus->n || !corpus->side[side].present) return NULL;
     return corpus->side[side].text + corpus->side[side].begin[i];
+}
+
+const char *weft_corpus_file(const weft_corpus *corpus, int64_t i, int64_t *line)
+{
+    for (size_t f = 0; f < corpus->n_files; f++) {
+        const corpus_file *file = &corpus->files[f];
+        if (i < file->first || i >= file->end) continue;
+        *line = i - file->first + 1;
+        return file->path;
+    }
+    return NULL;
 }
 
 uint64_t weft_corpus_hash(const weft_corpus *corpus)
@@ -532,4 +569,22 @@ int64_t weft_corpus_tokens(const weft_corpus *corpus, weft_side side, int64_t *n
     const bool encoded = corpus->n_encoded == corpus->n && s->ids;
     if (n_unknown) *n_unknown = encoded ? s->n_unknown : 0;
     return encoded ? s->first_id[corpus->n] : 0;
+}
+
+weft_status weft_corpus_check_lengths(const weft_corpus *corpus, weft_side side, int64_t first,
+                                      int64_t most, const char *more)
+{
+    for (int64_t i = 0; i < corpus->n; i++) {
+        int64_t n, line;
+        if (!weft_corpus_ids(corpus, side, i, &n) || n <= most) continue;
+        const char *path = weft_corpus_file(corpus, i, &line);
+        weft_status status =
+            weft_error(WEFT_ERR_INPUT,
+                       "%s has %lld tokens, and the limit is %lld: is it one "
+                       "sentence? %s allows more",
+                       path ? side_names[side] : "", (long long)n, (long long)most, more);
+        if (path) return weft_error_prefix(status, "%s:%lld: the ", path, (long long)line);
+        return weft_error_prefix(status, "line %lld", (long long)(first + i + 1));
+    }
+    return WEFT_OK;
 }

@@ -50,6 +50,10 @@ bool weft_corpus_has(const weft_corpus *corpus, weft_side side);
  *  corpus changes. */
 const char *weft_corpus_text(const weft_corpus *corpus, weft_side side, int64_t i);
 
+/** The file that item i was read from (of two that pair, the source's) and its line; NULL, and *line as it
+ *  was, for one from memory, or moved by weft_corpus_split. */
+const char *weft_corpus_file(const weft_corpus *corpus, int64_t i, int64_t *line);
+
 /** XXH3-64 of all texts in their order. */
 uint64_t weft_corpus_hash(const weft_corpus *corpus);
 
@@ -63,5 +67,10 @@ weft_status weft_corpus_encode(weft_corpus *corpus, const weft_vocab *source,
 const int32_t *weft_corpus_ids(const weft_corpus *corpus, weft_side side, int64_t i, int64_t *n);
 /** Tokens of one side, and how many of them are WEFT_UNK (may be NULL); 0 before encoding. */
 int64_t weft_corpus_tokens(const weft_corpus *corpus, weft_side side, int64_t *n_unknown);
+/** WEFT_ERR_INPUT for the first item with more than `most` tokens on a side: a line far beyond what a model
+ *  was trained on is a mistake, and may take for ever. The sentence names its file and line, or of an item
+ *  from memory line first + i + 1, and what allows more. */
+weft_status weft_corpus_check_lengths(const weft_corpus *corpus, weft_side side, int64_t first,
+                                      int64_t most, const char *more) WEFT_MUST_CHECK;
 
 #endif

@@ -89,12 +89,28 @@ def part_of(source):
     return "train"
 
 
+def fail(sentence):
+    print(f"libreoffice_help.py: {sentence}", file=sys.stderr)
+    sys.exit(2)
+
+
+def run(command, folder, hint):
+    try:
+        code = subprocess.run(command, cwd=folder).returncode
+    except FileNotFoundError:
+        fail(f"there is no {command[0]}: --download needs Debian or a system like it; "
+             "elsewhere give --help-folder")
+    if code != 0:
+        fail(f"{' '.join(command)} failed with exit code {code}{hint}")
+
+
 def download(languages, folder):
     for language in languages:
         package = f"libreoffice-help-{language.lower()}"
-        subprocess.run(["apt-get", "download", package], cwd=folder, check=True)
+        run(["apt-get", "download", package], folder,
+            f": is there a package for {language}? `apt-cache search libreoffice-help` lists all")
         for archive in folder.glob(f"{package}_*.deb"):
-            subprocess.run(["dpkg-deb", "-x", archive.name, "."], cwd=folder, check=True)
+            run(["dpkg-deb", "-x", archive.name, "."], folder, "")
     return folder / INSTALLED
 
 
@@ -107,19 +123,22 @@ def main():
                         help="where the languages' folders are")
     parser.add_argument("out", type=Path, help="folder for train.tsv, valid.tsv, test.tsv")
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"{args.out}: no folder can be made there: {error.strerror}")
     languages = [args.source, args.target]
     folder = download(languages, args.out) if args.download else args.help_folder
     pages = [folder / language / "text" for language in languages]
     for language, path in zip(languages, pages):
         if not path.is_dir():
-            sys.exit(f"{path}: there is no such folder: install libreoffice-help-{language.lower()}, "
-                     "or give --download")
+            fail(f"{path}: there is no such folder: install libreoffice-help-{language.lower()}, "
+                 "or give --download")
     parts = {"train": [], "valid": [], "test": []}
     for source, target in pairs_of(*pages):
         parts[part_of(source)].append(f"{source}\t{target}\n")
     if not parts["train"]:
-        sys.exit(f"{folder}: no element of {languages[0]} has its fellow in {languages[1]}")
+        fail(f"{folder}: no element of {languages[0]} has its fellow in {languages[1]}")
     for part, lines in parts.items():
         (args.out / f"{part}.tsv").write_text("".join(lines), encoding="utf-8")
         print(f"{len(lines):6} pairs in {args.out / part}.tsv", file=sys.stderr)

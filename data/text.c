@@ -202,10 +202,36 @@ static weft_status find_line(weft_lines *lines, size_t *length, bool *found)
     }
 }
 
+/* Does the file begin with U+FEFF in one of both orders, or with a character of ASCII in two bytes? */
+static bool is_utf16(const weft_lines *lines, const char *text, size_t n_bytes)
+{
+    if (lines->number != 1 || n_bytes < 2) return false;
+    return memcmp(text, "\xFF\xFE", 2) == 0 || memcmp(text, "\xFE\xFF", 2) == 0 ||
+           (text[0] == '\0') != (text[1] == '\0');
+}
+
+/* Is the line the whole file, which has no '\n', but '\r' in the midst of it? */
+static bool has_mac_lines(const weft_lines *lines, const char *text, size_t n_bytes)
+{
+    return lines->number == 1 && lines->at_end && memchr(text, '\r', n_bytes);
+}
+
 static weft_status check_line(const weft_lines *lines, const char *text, size_t n_bytes)
 {
+    if (has_mac_lines(lines, text, n_bytes)) {
+        return weft_error(WEFT_ERR_INPUT,
+                          "%s: its lines end in CR alone, as on old Macs: tr '\\r' '\\n' makes "
+                          "lines of them",
+                          lines->path);
+    }
     const size_t bad = weft_utf8_check(text, n_bytes);
     if (bad == n_bytes) return WEFT_OK;
+    if (is_utf16(lines, text, n_bytes)) {
+        return weft_error(WEFT_ERR_INPUT,
+                          "%s: looks like UTF-16, and UTF-8 is needed: iconv -f UTF-16 -t UTF-8 "
+                          "converts it",
+                          lines->path);
+    }
     if (text[bad] == '\0') {
         return weft_error(WEFT_ERR_INPUT, "%s:%lld: byte %zu is NUL; this is not a file of text",
                           lines->path, (long long)lines->number, bad + 1);

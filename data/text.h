@@ -18,9 +18,10 @@ void weft_lines_free(weft_lines *lines); /* NULL is allowed */
 
 /** The next line, NUL-terminated, valid until the next call; *line = NULL at the end of the file.
  *  `n_bytes` may be NULL. Errors, all with file and line: WEFT_ERR_INPUT for a byte that is not
- *  valid UTF-8 (with its column) or is NUL, WEFT_ERR_FORMAT for truncated or damaged gzip data,
- *  WEFT_ERR_IO, WEFT_ERR_MEMORY. A line that is no text counts, and the next call gives the line
- *  behind it; after any other error every further call gives that status again. */
+ *  valid UTF-8 (with its column) or is NUL, a file that looks like UTF-16 or that has '\r' for '\n'
+ *  throughout; WEFT_ERR_FORMAT for truncated or damaged gzip data, WEFT_ERR_IO, WEFT_ERR_MEMORY. A line
+ *  that is no text counts, and the next call gives the line behind it; after any other error every
+ *  further call gives that status again. */
 weft_status weft_lines_next(weft_lines *lines, const char **line, size_t *n_bytes) WEFT_MUST_CHECK;
 
 int64_t weft_lines_number(const weft_lines *lines); /* lines read so far: number of the last one */

@@ -103,6 +103,40 @@ START_TEST(a_file_that_cannot_be_read)
 }
 END_TEST
 
+/* Text of other systems is named, with the way to have it in UTF-8 with '\n'. */
+START_TEST(other_encodings)
+{
+    static const struct {
+        const char *bytes;
+        size_t n;
+    } utf16[] = { { "\xFF\xFE"
+                    "a\0\n\0",
+                    6 },
+                  { "\xFE\xFF\0a\0\n", 6 },
+                  { "a\0\n\0", 4 },
+                  { "\0a\0\n", 4 } };
+    static const char *const mac[] = { "a\tb\rc\td\r", "a\rb" };
+    static const char *const fine[] = { "a\rb\nc", "a\rb\n", "a\r" };
+    int64_t n;
+    for (size_t i = 0; i < sizeof utf16 / sizeof *utf16; i++) {
+        const char *path = temp_write("utf16", utf16[i].bytes, utf16[i].n);
+        ck_assert_int_eq(read_all(path, &n), WEFT_ERR_INPUT);
+        ck_assert_str_eq(weft_message(), EXPECT("%s: looks like UTF-16, and UTF-8 is needed: iconv "
+                                                "-f UTF-16 -t UTF-8 converts it",
+                                                path));
+    }
+    for (size_t i = 0; i < sizeof mac / sizeof *mac; i++) {
+        const char *path = temp_text("mac", mac[i]);
+        ck_assert_int_eq(read_all(path, &n), WEFT_ERR_INPUT);
+        ck_assert_str_eq(weft_message(), EXPECT("%s: its lines end in CR alone, as on old Macs: tr "
+                                                "'\\r' '\\n' makes lines of them",
+                                                path));
+    }
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
+        ck_assert_int_eq(read_all(temp_text("fine", fine[i]), &n), WEFT_OK);
+}
+END_TEST
+
 START_TEST(invalid_utf8_names_line_and_byte)
 {
     static const struct {
@@ -273,6 +307,58 @@ START_TEST(pairs_from_two_files)
 }
 END_TEST
 
+/* An item is known by its file and line, and so is one that is too long. */
+START_TEST(files_and_lines)
+{
+    weft_corpus *corpus = weft_corpus_new(), *tail = weft_corpus_new();
+    weft_vocab *vocab;
+    int64_t line = -1;
+    ck_assert_int_eq(weft_corpus_add(corpus, "m", "m"), WEFT_OK);
+    const char *table = temp_text("t.tsv", "a\tb\nb c a\ta\n");
+    ck_assert_int_eq(weft_corpus_read_tsv(corpus, table), WEFT_OK);
+    ck_assert_int_eq(weft_corpus_add(corpus, "m n", "m"), WEFT_OK);
+    temp_text("p.en", "a\nb\n");
+    temp_text("p.de", "b\nc a b c\n");
+    char prefix[TEMP_PATH + 8];
+    snprintf(prefix, sizeof prefix, "%s/p", temp_dir);
+    ck_assert_int_eq(weft_corpus_read_parallel(corpus, prefix, "en", "de"), WEFT_OK);
+    ck_assert_ptr_null(weft_corpus_file(corpus, 0, &line));
+    ck_assert_int_eq(line, -1);
+    ck_assert_str_eq(weft_corpus_file(corpus, 2, &line), table);
+    ck_assert_int_eq(line, 2);
+    ck_assert_ptr_null(weft_corpus_file(corpus, 3, &line));
+    ck_assert_str_eq(weft_corpus_file(corpus, 4, &line), EXPECT("%s.en", prefix));
+    ck_assert_int_eq(line, 1);
+
+    ck_assert_int_eq(weft_vocab_new(&(weft_vocab_spec){ .tokens = WEFT_TOKENS_SPACE }, &vocab),
+                     WEFT_OK);
+    ck_assert_int_eq(weft_corpus_count(corpus, WEFT_SOURCE, vocab), WEFT_OK);
+    ck_assert_int_eq(weft_vocab_build(vocab), WEFT_OK);
+    ck_assert_int_eq(weft_corpus_encode(corpus, vocab, vocab), WEFT_OK);
+    ck_assert_int_eq(weft_corpus_check_lengths(corpus, WEFT_SOURCE, 0, 3, "less"), WEFT_OK);
+    ck_assert_int_eq(weft_corpus_check_lengths(corpus, WEFT_SOURCE, 0, 2, "less"), WEFT_ERR_INPUT);
+    ck_assert_str_eq(weft_message(), EXPECT("%s:2: the source has 3 tokens, and the limit is 2: is "
+                                            "it one sentence? less allows more",
+                                            table));
+    ck_assert_int_eq(weft_corpus_check_lengths(corpus, WEFT_TARGET, 0, 3, "less"), WEFT_ERR_INPUT);
+    ck_assert_str_eq(weft_message(), EXPECT("%s.en:2: the target has 4 tokens, and the limit is 3: "
+                                            "is it one sentence? less allows more",
+                                            prefix));
+    ck_assert_int_eq(weft_corpus_check_lengths(corpus, WEFT_SOURCE, 7, 0, "less"), WEFT_ERR_INPUT);
+    ck_assert_str_eq(weft_message(), "line 8 has 1 tokens, and the limit is 0: is it one sentence? "
+                                     "less allows more");
+
+    ck_assert_int_eq(weft_corpus_split(corpus, 0.67, tail), WEFT_OK); /* 2 of 6 stay */
+    ck_assert_ptr_null(weft_corpus_file(tail, 0, &line));
+    ck_assert_int_eq(weft_corpus_add(corpus, "m", "m"), WEFT_OK);
+    ck_assert_str_eq(weft_corpus_file(corpus, 1, &line), table);
+    ck_assert_ptr_null(weft_corpus_file(corpus, 2, &line));
+    weft_vocab_free(vocab);
+    weft_corpus_free(tail);
+    weft_corpus_free(corpus);
+}
+END_TEST
+
 START_TEST(wrong_tables)
 {
     static const struct {
@@ -416,11 +502,13 @@ int main(void)
     tcase_add_test(lines, lines_of_any_length);
     tcase_add_test(lines, a_file_that_cannot_be_read);
     tcase_add_test(lines, invalid_utf8_names_line_and_byte);
+    tcase_add_test(lines, other_encodings);
     tcase_add_test(lines, utf8_check_takes_all_code_points);
     tcase_add_test(lines, truncated_or_damaged_gzip);
     TCase *corpus = with_files(suite, tcase_create("corpus"));
     tcase_add_test(corpus, pairs_from_a_table);
     tcase_add_test(corpus, pairs_from_two_files);
+    tcase_add_test(corpus, files_and_lines);
     tcase_add_test(corpus, wrong_tables);
     tcase_add_test(corpus, lines_and_running_text);
     tcase_add_test(corpus, adding_wrong_items);

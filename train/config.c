@@ -643,6 +643,8 @@ void weft_config_place(weft_config *config, const char *folder)
     }
 }
 
+int64_t weft_config_longest(const weft_config *config) { return 10 * config->data.max_length; }
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* The shortest of 15 to 17 digits that is read back as the same number. */

@@ -199,6 +199,10 @@ weft_status weft_config_set(weft_config *config, const char *assignment) WEFT_MU
 /** Do the values fit together? WEFT_ERR_INPUT with a sentence that names the keys. */
 weft_status weft_config_check(const weft_config *config) WEFT_MUST_CHECK;
 
+/** Tokens of a sentence beyond which it is taken for a mistake instead of being translated: ten times what
+ *  the model was trained on. */
+int64_t weft_config_longest(const weft_config *config);
+
 /** The section [model] alone, for what needs no data. */
 weft_status weft_config_check_model(const weft_config *config) WEFT_MUST_CHECK;
 

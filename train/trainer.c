@@ -46,7 +46,7 @@ weft_length_limit weft_trainer_longest(const weft_config *config, bool validatio
     const bool learned = config->model.position == WEFT_CONFIG_LEARNED,
                projects = config->model.attention == WEFT_CONFIG_LINFORMER;
     const weft_length_limit limits[] = {
-        { validation ? 10 * config->data.max_length : config->data.max_length,
+        { validation ? weft_config_longest(config) : config->data.max_length,
           validation ? "ten times data.max_length" : "data.max_length" },
         { validation ? INT64_MAX : config->train.batch_tokens, "train.batch_tokens" },
         { learned ? config->model.max_positions : INT64_MAX, "model.max_positions" },

@@ -27,6 +27,10 @@ refused("valid.tsv" ${data} --set data.valid=valid.tsv)
 refused("test.tsv" ${data} --set data.test=test.tsv)
 bytes(utf8.tsv "a b\\tc d\\nb \\377\\td c\\n")
 refused("utf8.tsv:2:.*UTF-8" --config empty.ini --set data.train=utf8.tsv)
+bytes(utf16.tsv "\\377\\376a\\000\\t\\000b\\000\\n\\000")
+refused("utf16.tsv: looks like UTF-16, and UTF-8 is needed: iconv " --config empty.ini --set data.train=utf16.tsv)
+bytes(mac.tsv "a b\\tc d\\rb a\\td c\\r")
+refused("mac.tsv: its lines end in CR alone, as on old Macs: tr " --config empty.ini --set data.train=mac.tsv)
 bytes(line.tsv "a b\\tc d\\n\\nb a\\td c\\n")
 refused("line.tsv:2:" --config empty.ini --set data.train=line.tsv)
 bytes(tab.tsv "a b\\tc d\\nno tab here\\n")
@@ -114,6 +118,22 @@ taken("training: 1 items longer than data.max_length = 256 left out.*the first o
 file(WRITE ${WORK}/long.txt "a\n${long}\n")
 expect(CODE 2 STDIN ${WORK}/long.txt ARGS translate --model taken
        ERR "weft translate: line 2 has 5000000 tokens, and the limit is 2560: is it one sentence? --max-source N allows more\n")
+# nor is there one among the pairs of a test, which is found out before the training, or of weft logprob
+set(limit "has 5000000 tokens, and the limit is 2560: is it one sentence. ")
+refused("long.tsv:2: the source ${limit}a larger data.max_length allows more" ${data} --set data.test=long.tsv)
+file(WRITE ${WORK}/long.en "a b\n${long}\n")
+bytes(long.de "c d\\ny z\\n")
+refused("long.en:2: the source ${limit}a larger data.max_length allows more" --config empty.ini --set data.train=long
+        --set data.src=en --set data.tgt=de --set data.max_vocab=6 --set data.test=long)
+expect(CODE 2 ARGS logprob --model taken --pairs long.tsv
+       ERR_HAS "^weft logprob: long.tsv:2: the source ${limit}--max-length N allows more\n$")
+file(WRITE ${WORK}/long.tsv "a b\tc d\na\t${long}\n")
+expect(CODE 2 ARGS logprob --model taken --pairs long.tsv
+       ERR_HAS "^weft logprob: long.tsv:2: the target ${limit}--max-length N allows more\n$")
+expect(CODE 2 ARGS logprob --model taken --pairs good.tsv --max-length 1
+       ERR_HAS "^weft logprob: good.tsv:1: the source has 2 tokens, and the limit is 1: ")
+expect(CODE 0 OUT_HAS "^-[0-9.]+\t3\n-" ARGS logprob --model taken --pairs good.tsv --max-length 2)
+file(WRITE ${WORK}/long.en "")
 file(WRITE ${WORK}/long.tsv "")
 file(WRITE ${WORK}/long.txt "")
 # a script never seen, to words and to pieces with bytes
@@ -135,7 +155,7 @@ expect(CODE 0 STDIN ${WORK}/dos.txt OUT_HAS "100.00 % .2 of 2." ARGS score --met
 expect(CODE 0 STDIN ${WORK}/unix.txt OUT_HAS "100.00 % .2 of 2." ARGS score --metric exact --ref dos.txt)
 bytes(utf16.txt "\\377\\376a\\000\\n\\000")
 foreach(command "translate;--model;taken" "score;--ref;unix.txt")
-  expect(CODE 2 STDIN ${WORK}/utf16.txt ARGS ${command} ERR_HAS "^weft [a-z]+: -:1: byte 1 .0xFF. is not valid UTF-8")
+  expect(CODE 2 STDIN ${WORK}/utf16.txt ARGS ${command} ERR_HAS "^weft [a-z]+: -: looks like UTF-16, and UTF-8 is needed: iconv ")
 endforeach()
 # Going on in a folder whose configuration another version has written.
 file(READ ${WORK}/taken/config.ini newer)

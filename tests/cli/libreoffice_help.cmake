@@ -65,7 +65,23 @@ if(all MATCHES "Only here|Nur hier|No id|LibreOffice|x = 1|Alone")
   message(SEND_ERROR "what has no fellow is in:\n${all}")
 endif()
 run(0 "402 different" --help-folder ${help} --source de --target en-US ${WORK}/back)
-run(1 "fr/text: there is no such folder: install libreoffice-help-fr, or give --download"
+run(2 "^libreoffice_help.py: [^\n]*fr/text: there is no such folder: install libreoffice-help-fr, or give --download"
     --help-folder ${help} --target fr ${WORK}/out)
 file(MAKE_DIRECTORY ${help}/nl/text)
-run(1 "no element of en-US has its fellow in nl" --help-folder ${help} --target nl ${WORK}/out)
+run(2 "no element of en-US has its fellow in nl" --help-folder ${help} --target nl ${WORK}/out)
+
+# ---- mistakes: one sentence, exit code 2
+function(refused err)
+  run(2 "^libreoffice_help.py: ${err}\n$" ${ARGN})
+endfunction()
+file(WRITE ${WORK}/file "")
+refused("[^\n]*/file: no folder can be made there: File exists" --help-folder ${help} ${WORK}/file)
+refused("[^\n]*/file/out: no folder can be made there: Not a directory" --help-folder ${help} ${WORK}/file/out)
+# A search path with python3 alone, and one with an apt-get that has no such package.
+file(MAKE_DIRECTORY ${WORK}/bin)
+set(ENV{PATH} ${WORK}/bin)
+refused("there is no apt-get: --download needs Debian [^\n]*" --download ${WORK}/none)
+file(WRITE ${WORK}/bin/apt-get "#!/bin/sh\nexit 100\n")
+file(CHMOD ${WORK}/bin/apt-get PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
+refused("apt-get download libreoffice-help-en-us failed with exit code 100: is there a package for en-US[^\n]*"
+        --download --target xx ${WORK}/none)

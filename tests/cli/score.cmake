@@ -50,6 +50,22 @@ expect(CODE 2 ERR "weft score: --lowercase takes no value${try}" ARGS score --lo
 expect(CODE 2 ERR "weft score: --metric ble: one of bleu|chrf|chrf++|exact is needed${try}" ARGS score --metric ble)
 expect(CODE 2 ERR "weft score: unexpected argument more${try}" ARGS score --ref a more)
 expect(CODE 2 STDIN ${hyp} ERR "weft score: --ref -: the standard input holds the hypotheses\n" ARGS score --ref -)
+# What would do nothing is refused.
+set(needs_value "weft score: --smooth-value needs --smooth floor or --smooth add-k\n")
+expect(CODE 2 ERR "${needs_value}" ARGS score --ref a --smooth-value 1)
+expect(CODE 2 ERR "${needs_value}" ARGS score --ref a --smooth-value 1 --smooth none)
+foreach(smooth floor add-k)
+  expect(CODE 2 ERR "weft score: --smooth-value 0 smooths nothing: that is --smooth none\n"
+         ARGS score --ref a --smooth ${smooth} --smooth-value 0)
+endforeach()
+foreach(metric chrf chrf++ exact)
+  expect(CODE 2 ERR "weft score: --smooth is for --metric bleu: the others have nothing to smooth\n"
+         ARGS score --ref a --metric ${metric} --smooth exp)
+endforeach()
+foreach(option --samples --seed)
+  expect(CODE 2 ERR "weft score: --samples and --seed are of the bootstrap: they need --against FILE\n"
+         ARGS score --ref a ${option} 5)
+endforeach()
 expect(CODE 2 ERR_HAS "^weft score: nofile: [^\n]*No such file[^\n]*\n$" ARGS score --ref nofile)
 
 file(WRITE ${WORK}/two "a\nb\n")
