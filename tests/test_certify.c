@@ -328,6 +328,11 @@ static void spoil_table(weft_transformer *m)
     memcpy(x.real + 7 * x.ld, x.real + 3 * x.ld, (size_t)weft_cols(&x) * sizeof *x.real);
 }
 static void spoil_angles(weft_transformer *m) { m->tgt_position.config.kind = WEFT_POSITION_NONE; }
+/* The encoder adds an encoding as well. */
+static void spoil_source(weft_transformer *m)
+{
+    m->src_position.config.kind = WEFT_POSITION_SINUSOIDAL;
+}
 static void spoil_layout(weft_transformer *m) { m->decoder[1].self_attn.rotary_halves = true; }
 static void spoil_slopes(weft_transformer *m)
 {
@@ -351,8 +356,14 @@ START_TEST(wrong_positions_of_a_model_are_named)
           "position = learned\nmax_positions = 30\n",
           spoil_table, "encoder: positions 3 and 7 have one encoding: it repeats" },
         { "[model]\nposition = rope\n", spoil_angles, "decoder: there are no angles" },
+        { "[model]\nposition = alibi\n", spoil_source,
+          "encoder.layers.0.self_attn: one token is not read alike wherever it stands" },
         { "[model]\nposition = rope\n", spoil_layout,
           "decoder.layers.1.self_attn: queries at position 1, head 0, pair 0: (" },
+        { "[model]\nposition = rope\nattention_dropout = 0\nattention = performer\n", spoil_layout,
+          "decoder.layers.1.self_attn: queries or keys at position 1, head 0, pair 0: (" },
+        { "[model]\nposition = rope\nattention_dropout = 0\nattention = lsh\n", spoil_layout,
+          "decoder.layers.1.self_attn: queries and keys at position 1, head 0, pair 0: (" },
         { "[model]\nposition = alibi\n", spoil_slopes,
           "encoder.layers.1.self_attn, head 0: from position 0 to 1 the score is " },
         { "[model]\nposition = t5\n", spoil_buckets,
@@ -740,7 +751,7 @@ START_TEST(wrong_turns_and_scores_are_named)
         { TURNS, NULL, NULL },
         { TURNS_QUERIES, NULL, "layer.self_attn: keys at position 1, head 0, pair 0: (" },
         { TURNS_NONE, NULL, ": not turned" },
-        { NO_FAULT, NULL, "no self-attention reads one token alike wherever it stands" },
+        { NO_FAULT, NULL, "layer.self_attn: one token is not read alike wherever it stands" },
         { SLOPES, &alibi, NULL },
         { SLOPES, &any, NULL },
         { TURNS, &any, NULL },
@@ -815,6 +826,19 @@ START_TEST(memory_runs_out)
         }
     }
     weft_params_free(m.params);
+    static const char *const kinds[] = { "[model]\nposition = rope\n", "[model]\nposition = t5\n" };
+    for (int i = 0; i < 2; i++) {
+        sound of = make(kinds[i], WEFT_TIE_NONE);
+        weft_status status = WEFT_ERR_MEMORY;
+        for (int64_t n = 1; status != WEFT_OK; n += 5) {
+            weft_certificate c;
+            weft_alloc_fail_at(n, false);
+            status = weft_certify_positions(of.model, 9, &c);
+            weft_alloc_fail_at(0, false);
+            ck_assert_msg(status == WEFT_OK || status == WEFT_ERR_MEMORY, "%s", weft_message());
+        }
+        drop(&of);
+    }
 }
 END_TEST
 

@@ -54,7 +54,8 @@ weft_subject weft_subject_of(const weft_transformer *model, weft_params *params)
  * spec, WEFT_ERR_SHAPE for too few ids, WEFT_ERR_MEMORY, and those of the model. */
 
 /** The derivative of output t by input s > t is 0, and by any input of another sentence, by one
- *  backward a probe; and other tokens later on leave the logits up to t as they are, bit by bit. */
+ *  backward a probe; other tokens later on leave the logits up to t as they are, bit by bit, and so does
+ *  the end of the sentence after t. */
 weft_status weft_certify_causality(const weft_subject *subject, const weft_certify_spec *spec,
                                    weft_certificate *certificate) WEFT_MUST_CHECK;
 /** A sentence alone, and among others in any order: the same bits in its logits, its summed loss and
@@ -136,7 +137,9 @@ typedef enum weft_certificate_kind {
 const char *weft_certificate_name(weft_certificate_kind kind); /* "causality" */
 
 /** One certificate of the model that a configuration describes (weft_config_check_model holds).
- *  spec->longest 0 means 130, or as many tokens as the configuration allows. */
+ *  spec->longest 0 means beyond two tiles, windows, blocks, chunks or other spans of the model, as far as
+ *  the configuration lets sentences be and a minute lasts: the text names what no probe is beyond. For
+ *  GRADIENT it means 130, fewer for large models. */
 weft_status weft_certify(const weft_config *config, weft_certificate_kind kind,
                          const weft_certify_spec *spec,
                          weft_certificate *certificate) WEFT_MUST_CHECK;

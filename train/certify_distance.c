@@ -14,6 +14,7 @@ typedef struct look {
     const weft_position_formula *formula; /* turns */
     int64_t K;
     weft_scopes scopes; /* attentions that are asked */
+    bool first;         /* the next one reads embeddings */
 } look;
 
 static const weft_tensor *input(const weft_call *call, const char *name)
@@ -22,19 +23,32 @@ static const weft_tensor *input(const weft_call *call, const char *name)
     return i >= 0 && call->in[i].data ? &call->in[i] : NULL;
 }
 
-/* Self-attention whose tokens are still one: values have no positions. Where weights do not sum to 1, as
- * of sigmoids, the layers above tell positions apart. */
-static bool is_of_one_token(const weft_call *call)
+/* Values have no positions: rows that are still one token have one value. */
+static bool has_one_value(const weft_tensor *v)
 {
-    const weft_tensor *v = input(call, "v"), *q_offsets = input(call, "q_offsets"),
-                      *k_offsets = input(call, "k_offsets");
-    if (!v || (q_offsets && k_offsets && q_offsets->data != k_offsets->data)) return false;
     const double unit = weft_largest_in(v, 0, 1, 0, weft_cols(v));
     for (int64_t r = 1; r < weft_rows(v); r++)
         for (int64_t k = 0; k < weft_cols(v); k++)
             if (fabs((double)v->real[r * v->ld + k] - (double)v->real[k]) > 0.1 * tolerance * unit)
                 return false;
     return true;
+}
+
+/* Self-attention to be asked. Above a layer whose weights do not sum to 1, as of sigmoids, rows are no
+ * longer one token; above embeddings they must be. */
+static bool is_asked(look *w, const weft_event *event)
+{
+    const weft_call *call = event->call;
+    const weft_tensor *v = input(call, "v"), *q_offsets = input(call, "q_offsets"),
+                      *k_offsets = input(call, "k_offsets");
+    w->first |= strcmp(call->op->name, "embedding") == 0;
+    if (!v || (q_offsets && k_offsets && q_offsets->data != k_offsets->data)) return false;
+    const bool one = has_one_value(v);
+    if (w->first && !one)
+        weft_certify_fail(w->certificate, "%s: one token is not read alike wherever it stands",
+                          event->scope ? event->scope : call->op->name);
+    w->first = false;
+    return one;
 }
 
 /* Let the subject read one token L times, watched. */
@@ -55,9 +69,7 @@ static weft_status read_one_token(look *w, int64_t L, weft_watch *watch, weft_ta
 
 static void say_none(look *w)
 {
-    if (w->scopes.n == 0)
-        weft_certify_fail(w->certificate,
-                          "no self-attention reads one token alike wherever it stands");
+    if (w->scopes.n == 0) weft_certify_fail(w->certificate, "there is no self-attention to ask");
 }
 
 static void note_error(look *w, double error)
@@ -111,7 +123,7 @@ static void watch_turns(void *context, const weft_event *event)
     look *w = context;
     const weft_call *call = event->call;
     const bool features = strcmp(call->op->name, "favor") == 0;
-    if (!event->done || (!features && !is_of_one_token(call))) return;
+    if (!event->done || (!features && !is_asked(w, event))) return;
     if (features) ask_turned(w, event, input(call, "x"), "queries or keys");
     weft_scopes_note(&w->scopes, event->scope, call->op->name);
     if (strcmp(call->op->name, "linear_attention") == 0) return;
@@ -142,7 +154,7 @@ static void watch_exact(void *context, const weft_event *event)
 {
     look *w = context;
     const char *op = event->call->op->name;
-    if (event->done && strcmp(op, "attention") == 0 && is_of_one_token(event->call))
+    if (event->done && is_asked(w, event) && strcmp(op, "attention") == 0)
         weft_scopes_note(&w->scopes, event->scope, op);
 }
 
