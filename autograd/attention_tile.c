@@ -751,10 +751,12 @@ WEFT_INLINE void sentence_keys(const weft_attention_head *h, int64_t j0, const w
     const weft_span queries = weft_sight_queries(&h->sight, j0, n);
     bool started[KEY_TILES] = { false };
     for (int64_t from = queries.from; from < queries.end; from += TILE) {
-        take_queries(h, from, all);
+        bool taken = false;
         for (int64_t j = 0, k = 0; j < n; j += TILE, k++) {
             const tile t = tile_of(h, from, j0 + j);
             if (t.seen == WEFT_SEES_NONE) continue;
+            if (!taken) take_queries(h, from, all);
+            taken = true;
             const workspace w = backward_part(h, all, k);
             if (!started[k]) take_keys(h, t.j0, t.n_j, &w);
             call_queries(h, from + TILE, k, KEY_TILES);
@@ -763,7 +765,7 @@ WEFT_INLINE void sentence_keys(const weft_attention_head *h, int64_t j0, const w
             add_to_keys(h, &t, started[k], &w);
             started[k] = true;
         }
-        give_queries(h, from, all);
+        if (taken) give_queries(h, from, all);
     }
     for (int64_t j = 0, k = 0; j < n; j += TILE, k++) {
         const workspace w = backward_part(h, all, k);

@@ -241,20 +241,37 @@ START_TEST(sights)
 }
 END_TEST
 
-/* L layers of window w: output i depends on input j where |i - j| <= L w / 2 and nowhere else. */
+/* L layers of window w, in steps of g: output i depends on input j where |i - j| <= L g w / 2 is a multiple
+ * of g, and nowhere else. */
 START_TEST(receptive_field)
 {
     enum { N = 100, LAYERS = 3, HALF = 4 };
-    const weft_attention_spec spec = {
-        .heads = 1, .pattern = { .kind = WEFT_PATTERN_WINDOW, .window = 2 * HALF }
-    };
+    const int gap = _i == 0 ? 1 : 3;
+    const weft_attention_spec spec = { .heads = 1,
+                                       .pattern = { .kind = gap == 1 ? WEFT_PATTERN_WINDOW
+                                                                     : WEFT_PATTERN_DILATED,
+                                                    .window = 2 * HALF,
+                                                    .gap = gap } };
     qkv x = draw(N, N, 1, 1, 2);
     x.v = weights_of(x.q, x.k, spec, N);
     for (int l = 1; l < LAYERS; l++) x.v = attend(x, spec);
     const weft_tensor P = weft_value(tape, x.v);
     for (int i = 0; i < N; i++)
         for (int j = 0; j < N; j++)
-            ck_assert((P.real[i * P.ld + j] != 0) == (abs(i - j) <= LAYERS * HALF));
+            ck_assert((P.real[i * P.ld + j] != 0) ==
+                      (abs(i - j) <= LAYERS * gap * HALF && (i - j) % gap == 0));
+}
+END_TEST
+
+/* A causal window of one token is the token's own value. */
+START_TEST(seeing_oneself_alone)
+{
+    enum { N = 130 };
+    const weft_attention_spec spec = { .heads = 2,
+                                       .causal = true,
+                                       .pattern = { .kind = WEFT_PATTERN_WINDOW, .window = 1 } };
+    const qkv x = draw(N, N, 2, 2, 3);
+    ck_assert(difference(weft_value(tape, attend(x, spec)), weft_value(tape, x.v)) == 0);
 }
 END_TEST
 
@@ -262,7 +279,7 @@ END_TEST
  * causal: what a block sees does not depend on how the sentence goes on. */
 START_TEST(random_blocks)
 {
-    enum { N = 128, BLOCK = 8, A = N / BLOCK };
+    enum { N = 128, BLOCK = 8 };
     weft_pattern_spec p = { .kind = WEFT_PATTERN_BIGBIRD,
                             .block = BLOCK,
                             .window_blocks = 3,
@@ -273,9 +290,9 @@ START_TEST(random_blocks)
     const weft_tensor P = weft_value(tape, weights_of(x.q, x.k, with(p, false), N)),
                       again = weft_value(tape, weights_of(x.q, x.k, with(p, false), N));
     ck_assert(difference(P, again) == 0);
-    for (int a = 2; a < A - 2; a++) {
+    for (int i = 2 * BLOCK; i < N - 2 * BLOCK; i++) { /* density (g + w + r) b / n */
         int seen = 0;
-        for (int j = 0; j < N; j++) seen += P.real[a * BLOCK * P.ld + j] != 0;
+        for (int j = 0; j < N; j++) seen += P.real[i * P.ld + j] != 0;
         ck_assert_int_eq(seen, (3 + 2 + 3) * BLOCK);
     }
     p.seed = 2;
@@ -526,6 +543,53 @@ END_TEST
 
 /* ---- weights -------------------------------------------------------------------------------------- */
 
+/* Keys and their values in another order: the same output, and the weights in that order. */
+START_TEST(keys_in_any_order)
+{
+    enum { N = 150, H = 2 };
+    const qkv x = draw(N, N, H, H, 3);
+    int32_t other[N];
+    for (int i = 0; i < N; i++) other[i] = (7 * i + 3) % N;
+    const weft_var order = integers(N, other);
+    const qkv z = { x.q, weft_embedding(tape, x.k, order, 1), weft_embedding(tape, x.v, order, 1) };
+    const weft_var a = attend(x, (weft_attention_spec){ .heads = H }),
+                   b = attend(z, (weft_attention_spec){ .heads = H });
+    expect_near(weft_value(tape, a), weft_value(tape, b), nearly, "the output");
+    const weft_tensor P = weft_value(tape, weft_attention_weights(tape, a, H)),
+                      Q = weft_value(tape, weft_attention_weights(tape, b, H)); /* [N, H, N] */
+    for (int64_t r = 0; r < N * H; r++)
+        for (int64_t j = 0; j < N; j++)
+            ck_assert_double_le(fabs((double)Q.real[r * N + j] - (double)P.real[r * N + other[j]]),
+                                nearly);
+}
+END_TEST
+
+/* Of queries and keys of variance 1 scores have variance 1, not K (Vaswani et al. 2017, section 3.2.1). They
+ * are the logarithms of the weights, but for what a row has in common. */
+START_TEST(scores_of_variance_1)
+{
+    enum { N = 512, K = 64 };
+    const weft_var q = weft_sample_normal(tape, WEFT_DIMS(N, K)),
+                   k = weft_sample_normal(tape, WEFT_DIMS(N, K));
+    for (int scaled = 0; scaled < 2; scaled++) {
+        const weft_attention_spec spec = { .scale = scaled ? 0 : 1 };
+        const weft_tensor P = weft_value(tape, weights_of(q, k, spec, N));
+        double sum = 0;
+        for (int64_t i = 0; i < N; i++) {
+            double mean = 0, square = 0;
+            for (int64_t j = 0; j < N; j++) {
+                const double s = log((double)P.real[i * P.ld + j]);
+                mean += s / N;
+                square += s * s / N;
+            }
+            sum += (square - mean * mean) * N / (N - 1);
+        }
+        const double variance = sum / N, wanted = scaled ? 1 : K;
+        ck_assert_msg(fabs(variance / wanted - 1) < 0.05, "the variance is %g", variance);
+    }
+}
+END_TEST
+
 /* Rows of softmax sum to 1 and rows of dS to 0; a row that sees nobody is 0 in everything. */
 START_TEST(softmax_rows)
 {
@@ -719,7 +783,8 @@ int main(void)
     tcase_add_test(patterns, all_blocks);
     tcase_add_test(patterns, patterns_as_lists);
     tcase_add_test(patterns, sights);
-    tcase_add_test(patterns, receptive_field);
+    tcase_add_loop_test(patterns, receptive_field, 0, 2);
+    tcase_add_test(patterns, seeing_oneself_alone);
     tcase_add_test(patterns, random_blocks);
     tcase_add_test(patterns, at_the_end);
     add(suite, patterns);
@@ -730,6 +795,8 @@ int main(void)
     tcase_add_test(scores, relative_biases);
     tcase_add_test(scores, relative_values);
     tcase_add_test(scores, masks);
+    tcase_add_test(scores, keys_in_any_order);
+    tcase_add_test(scores, scores_of_variance_1);
     tcase_add_test(scores, softmax_rows);
     tcase_add_test(scores, sigmoid_rows);
     tcase_add_test(scores, large_scores);

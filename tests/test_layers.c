@@ -220,6 +220,50 @@ START_TEST(dropout_in_the_wake_of_a_product_is_dropout)
 }
 END_TEST
 
+/* The norm of the loss's gradient by each layer's linear2.weight, at initial values. */
+static void gradient_norms(weft_norm_place place, int n_layers, double norm[])
+{
+    weft_transformer_config config = small(true);
+    config.layer.D = 32;
+    config.layer.F = 128;
+    config.layer.place = place;
+    config.layer.dropout = config.layer.attention_dropout = config.layer.activation_dropout = 0;
+    config.decoder_layers = n_layers;
+    config.final_norm = place == WEFT_PRE_NORM;
+    weft_params *params = build(&config);
+    weft_tape *tape = weft_tape_new(0);
+    int all[40];
+    for (int b = 0; b < 40; b++) all[b] = b;
+    (void)loss_of(tape, 40, all);
+    for (int i = 0; i < n_layers; i++) {
+        const weft_param weight = model.encoder[i].feedforward.linear2.weight;
+        const weft_tensor g = weft_params_gradient(params, weight.index);
+        double sum = 0;
+        for (int64_t k = 0; k < weft_size(&g); k++) sum += (double)g.real[k] * (double)g.real[k];
+        norm[i] = sqrt(sum);
+    }
+    weft_tape_free(tape);
+    weft_params_free(params);
+}
+
+/* Xiong et al. 2020, theorem 1: with the norm after the sum, gradients are largest in the last layer, as large
+ * in a deep model as in a shallow one; with the norm before sub-layers they fall with the root of the depth. */
+START_TEST(norms_before_sub_layers_tame_gradients)
+{
+    enum { SHALLOW = 3, DEEP = 12 };
+    double shallow[SHALLOW], deep[DEEP];
+    gradient_norms(WEFT_POST_NORM, SHALLOW, shallow);
+    gradient_norms(WEFT_POST_NORM, DEEP, deep);
+    ck_assert_double_gt(deep[DEEP - 1], 2 * deep[0]);
+    ck_assert_double_lt(fabs(deep[DEEP - 1] / shallow[SHALLOW - 1] - 1), 0.2);
+    gradient_norms(WEFT_PRE_NORM, SHALLOW, shallow);
+    gradient_norms(WEFT_PRE_NORM, DEEP, deep);
+    ck_assert_double_lt(deep[DEEP - 1], deep[0]);
+    ck_assert_double_lt(fabs(deep[DEEP - 1] / shallow[SHALLOW - 1] - sqrt((double)SHALLOW / DEEP)),
+                        0.15);
+}
+END_TEST
+
 /* The plan of a dry tape is the peak of a real one. */
 START_TEST(dry_plan_is_the_real_peak)
 {
@@ -319,6 +363,9 @@ int main(void)
     TCase *fused = tcase_create("fused");
     tcase_add_test(fused, dropout_in_the_wake_of_a_product_is_dropout);
     suite_add_tcase(suite, fused);
+    TCase *initial = tcase_create("initial");
+    tcase_add_test(initial, norms_before_sub_layers_tame_gradients);
+    suite_add_tcase(suite, initial);
     TCase *misuse = tcase_create("misuse");
     tcase_add_loop_test(misuse, impossible_models_get_a_sentence, 0, 7);
     tcase_add_test(misuse, mistakes_name_the_place_in_the_model);

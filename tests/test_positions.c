@@ -248,6 +248,26 @@ START_TEST(sinusoid_has_the_papers_values)
 }
 END_TEST
 
+/* PE(p + k) = R_k PE(p), with R_k of 2 x 2 rotations that do not depend on p (Vaswani et al. 2017, section
+ * 3.5). */
+START_TEST(a_step_is_a_rotation)
+{
+    const weft_tensor y = angles_at(0, MOST, K, NULL);
+    for (int k = 0; k < MOST; k += 7)
+        for (int p = 0; p + k < MOST; p++)
+            for (int i = 0; i < K / 2; i++) {
+                const double angle = k / pow(10000, 2.0 * i / K);
+                const double s = (double)y.real[p * K + 2 * i],
+                             c = (double)y.real[p * K + 2 * i + 1];
+                const weft_real *far = y.real + (p + k) * K + 2 * i;
+                ck_assert_double_le(fabs((double)far[0] - s * cos(angle) - c * sin(angle)),
+                                    2 * close_enough);
+                ck_assert_double_le(fabs((double)far[1] + s * sin(angle) - c * cos(angle)),
+                                    2 * close_enough);
+            }
+}
+END_TEST
+
 START_TEST(halves_are_those_of_tensor2tensor)
 {
     const weft_tensor y = angles_at(0, MOST, K, &(weft_sinusoid_spec){ .halves = true });
@@ -281,6 +301,7 @@ int main(void)
     TCase *sinusoid = tcase_create("sinusoid");
     tcase_add_checked_fixture(sinusoid, open_tape, close_tape);
     tcase_add_test(sinusoid, sinusoid_has_the_papers_values);
+    tcase_add_test(sinusoid, a_step_is_a_rotation);
     tcase_add_test(sinusoid, halves_are_those_of_tensor2tensor);
     suite_add_tcase(suite, sinusoid);
     return run_suite(suite);
