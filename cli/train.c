@@ -29,7 +29,8 @@ static volatile sig_atomic_t signal_seen;
 
 static void on_signal(int number) { signal_seen = number; }
 
-/* The first signal ends the run after the present update, a second one ends the program. */
+/* The first signal ends the run after the present update or batch of a validation, a second one ends the
+ * program. */
 static void catch_signals(void)
 {
     struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
@@ -242,7 +243,7 @@ static weft_status test(weft_corpus *corpus, const char *dir, table *t, weft_val
     if (status == WEFT_OK) {
         *t = table_of(corpus);
         printf("translations of held-out sentences\n\n");
-        status = weft_evaluate(model, tape, corpus, show, t, result);
+        status = weft_evaluate(model, tape, corpus, &signal_seen, show, t, result);
     }
     weft_tape_free(tape);
     weft_model_free(model);
@@ -283,22 +284,22 @@ static weft_status train_into(weft_trainer *trainer, weft_corpus *test_corpus,
             .dir = dir, .log = log, .progress = stderr, .stop = &signal_seen
         };
         status = weft_train(trainer, &run, &end);
-        leave_signals();
     }
     if (log && fclose(log) != 0 && status == WEFT_OK)
         status = weft_error(WEFT_ERR_IO, "%s/log.jsonl: %s", dir, strerror(errno));
     if (status == WEFT_ERR_NUMERIC)
         fprintf(stderr, "%s/checkpoint.h5 holds the last good state\n", dir);
-    if (status != WEFT_OK) return status;
-    if (end == WEFT_TRAIN_STOPPED) {
+    if (status == WEFT_OK && test_corpus && end != WEFT_TRAIN_STOPPED)
+        status = report(config, test_corpus, dir, exit_code);
+    leave_signals();
+    if ((status == WEFT_OK && end == WEFT_TRAIN_STOPPED) || status == WEFT_ERR_STOPPED) {
         fprintf(stderr,
                 "stopped after update %lld, all is saved; to go on: weft train --resume %s\n",
                 (long long)weft_trainer_updates(trainer), dir);
         *exit_code = signal_seen == SIGTERM ? WEFT_EXIT_TERMINATE : WEFT_EXIT_INTERRUPT;
         return WEFT_OK;
     }
-    if (!test_corpus) return WEFT_OK;
-    return report(config, test_corpus, dir, exit_code);
+    return status;
 }
 
 static weft_status train(const arguments *args, int *exit_code)
@@ -410,7 +411,7 @@ int weft_cli_train(int argc, char **argv)
         .summary =
             "Train a Transformer. The folder gets config.ini, log.jsonl, checkpoint.h5 (the\n"
             "last state) and best.h5 (the best validation). Ctrl-C finishes the\n"
-            "update, saves, and says how to go on.",
+            "update, or the batch of a validation, saves, and says how to go on.",
         .options = options,
         .n_options = sizeof options / sizeof *options,
     };

@@ -40,7 +40,8 @@ enum {
     X(WEFT_ERR_NUMERIC, "a value is not finite")                               \
     X(WEFT_ERR_INPUT, "the user's text, option or configuration is wrong")     \
     X(WEFT_ERR_FORMAT, "a file is damaged or of another format")               \
-    X(WEFT_ERR_IO, "a file could not be read or written")
+    X(WEFT_ERR_IO, "a file could not be read or written")                      \
+    X(WEFT_ERR_STOPPED, "it was asked to end before its time")
 
 #define WEFT_STATUS_ENUM(code, text) code,
 typedef enum weft_status { WEFT_STATUS_LIST(WEFT_STATUS_ENUM) WEFT_STATUS_COUNT } weft_status;

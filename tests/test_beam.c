@@ -432,6 +432,11 @@ START_TEST(corpus_with_prefixes)
     decode_spec.max_length = 2;
     refused(weft_decode_corpus(translator(&m), 1, corpus, 9, &decode_spec, &h), WEFT_ERR_RANGE,
             "sentence 2: its prefix has 3 tokens, a hypothesis at most 2");
+    const volatile sig_atomic_t stop = 1;
+    decode_spec.max_length = 0;
+    decode_spec.stop = &stop;
+    refused(weft_decode_corpus(translator(&m), 1, corpus, 9, &decode_spec, &h), WEFT_ERR_STOPPED,
+            "stopped while translating");
     weft_hypotheses_free(&h);
     weft_corpus_free(corpus);
     weft_vocab_free(vocab);

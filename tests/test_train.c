@@ -94,12 +94,12 @@ static weft_train_end train_in(weft_trainer *trainer, const char *dir, volatile 
 static void remove_run(const char *dir)
 {
     char path[512];
-    const char *names[] = { "checkpoint.h5",   "best.h5",          "log.jsonl",
-                            "best-1.h5",       "best-2.h5",        "best-3.h5",
-                            "best-7.h5",       "best-14.h5",       "best-20.h5",
-                            "best-8.h5",       "best-12.h5",       "best-16.h5",
-                            "checkpoint-5.h5", "checkpoint-10.h5", "checkpoint-15.h5",
-                            "checkpoint-20.h5" };
+    const char *names[] = { "checkpoint.h5",    "best.h5",          "log.jsonl",
+                            "best-1.h5",        "best-2.h5",        "best-3.h5",
+                            "best-7.h5",        "best-14.h5",       "best-20.h5",
+                            "best-8.h5",        "best-12.h5",       "best-16.h5",
+                            "checkpoint-7.h5",  "checkpoint-14.h5", "checkpoint-5.h5",
+                            "checkpoint-10.h5", "checkpoint-15.h5", "checkpoint-20.h5" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, sizeof path, "%s/%s", dir, names[i]);
         remove(path);
@@ -309,6 +309,42 @@ START_TEST(stopped_run_goes_on)
     ck_assert(same_files("whole/best.h5", "parts/best.h5"));
     if (_i == 1) ck_assert(same_files("whole/best-14.h5", "parts/best-14.h5"));
     ck_assert(same_files("whole/checkpoint.h5", "parts/checkpoint.h5"));
+    remove_run("whole");
+    remove_run("parts");
+}
+END_TEST
+
+/* A signal that comes while a run validates ends it there: in the midst of the run (7 of 20 updates), or at
+ * its end. The validation is made when the run goes on, before what else is due. */
+START_TEST(stopped_validation_is_made_anew)
+{
+    weft_config config = tiny("[train]\nlog_every = 7\ncheckpoint_every = 7\nkeep = 2\n");
+    if (_i == 1) config.train.ema = 0.9;
+    weft_trainer *trainer = new_trainer(&config);
+    ck_assert_int_eq(train_in(trainer, "whole", NULL), WEFT_TRAIN_UPDATES);
+    weft_trainer_free(trainer);
+
+    volatile sig_atomic_t stop = 1;
+    mkdir("parts", 0777);
+    for (int n = 7; n <= 20; n += 13) {
+        if (n == 7)
+            trainer = new_trainer(&config);
+        else
+            OK(weft_trainer_resume(&config, "parts/checkpoint.h5", &trainer));
+        step(trainer, n - (int)weft_trainer_updates(trainer));
+        OK(weft_trainer_save(trainer, "before.h5"));
+        OK(weft_trainer_save(trainer, "parts/checkpoint.h5"));
+        ck_assert_int_eq(train_in(trainer, "parts", &stop), WEFT_TRAIN_STOPPED);
+        ck_assert_int_eq(weft_trainer_updates(trainer), n);
+        weft_trainer_free(trainer);
+        ck_assert(same_files("before.h5", "parts/checkpoint.h5"));
+        OK(weft_trainer_resume(&config, "parts/checkpoint.h5", &trainer));
+        ck_assert_int_eq(train_in(trainer, "parts", NULL), WEFT_TRAIN_UPDATES);
+        weft_trainer_free(trainer);
+        ck_assert(same_files("whole/best.h5", "parts/best.h5"));
+        ck_assert(same_files("whole/checkpoint.h5", "parts/checkpoint.h5"));
+        ck_assert(same_files("whole/checkpoint-7.h5", "parts/checkpoint-7.h5"));
+    }
     remove_run("whole");
     remove_run("parts");
 }
@@ -886,6 +922,7 @@ int main(void)
     tcase_add_test(tc, reached_target_stays_reached);
     tcase_add_test(tc, orphans_are_removed);
     tcase_add_loop_test(tc, stopped_run_goes_on, 0, 2);
+    tcase_add_loop_test(tc, stopped_validation_is_made_anew, 0, 2);
     tcase_add_test(tc, resume_with_changes);
     tcase_add_test(tc, resume_with_another_text);
     suite_add_tcase(suite, tc);

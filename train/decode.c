@@ -208,6 +208,10 @@ static weft_status decode_pass(pass *p, const weft_translator models[], int n_mo
     while (i < n && p->items[i].n == 1) i++; /* </s> alone: nothing is said */
     while (i < n && status == WEFT_OK) {
         weft_tokens batch, prefixes;
+        if (p->spec->stop && *p->spec->stop != 0) {
+            status = weft_error(WEFT_ERR_STOPPED, "stopped while translating");
+            break;
+        }
         const int64_t next = fill_batch(p, i, batch_tokens, &batch);
         if (p->spec->forced) prefixes = fill_prefixes(p, i, batch.B);
         status = weft_decode_with(p->readers, models, n_models, &batch,

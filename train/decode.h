@@ -9,6 +9,8 @@
 #include "../data/corpus.h"
 #include "../layers/layers.h"
 
+#include <signal.h>
+
 /* B sentences of ids, without <s> and </s>; sentence b is ids[offsets[b]] .. ids[offsets[b+1] - 1].
  * On the heap: { 0 } before the first use, weft_hypotheses_free after the last. */
 typedef struct weft_hypotheses {
@@ -46,6 +48,8 @@ typedef struct weft_decode_spec {
     uint64_t seed;
     int64_t
         first; /* weft_decode_corpus: number of its first item, from 0: a key of what is drawn */
+    /* weft_decode_corpus: no further batch is begun once this is not 0; NULL: all are */
+    const volatile sig_atomic_t *stop;
 } weft_decode_spec;
 
 /* A model that translates, and the tape it works on, made with WEFT_NO_GRAD. Several of them, each
@@ -79,7 +83,7 @@ weft_status weft_decode(const weft_translator models[], int n_models, const weft
 /** The same for all items of an encoded corpus with a source, in its order: batches of sentences of
  *  like length with at most `batch_tokens` source tokens (a longer sentence alone). An item without
  *  tokens has one empty hypothesis with score 0. WEFT_ERR_INPUT names a sentence that is longer than
- *  a model's learned positions reach. */
+ *  a model's learned positions reach; WEFT_ERR_STOPPED where spec->stop says so. */
 weft_status weft_decode_corpus(const weft_translator models[], int n_models,
                                const weft_corpus *corpus, int64_t batch_tokens,
                                const weft_decode_spec *spec, weft_hypotheses *out) WEFT_MUST_CHECK;

@@ -16,9 +16,6 @@ typedef struct loop {
     weft_progress progress;
     double begin_s;       /* what the clock said */
     int64_t begin_update; /* when this process took over */
-    /* since the last line of the log */
-    double loss_sum;
-    int64_t line_tokens;
     double shown_loss, tokens_per_s;
     weft_train_step step;       /* the last */
     int64_t saved;              /* after this update; -1: not yet */
@@ -76,9 +73,7 @@ static weft_status log_line(loop *l)
 {
     int64_t epoch, batch;
     weft_prefetch_position(l->t->prefetch, &epoch, &batch);
-    const double loss = l->loss_sum / (double)l->line_tokens;
-    l->loss_sum = 0;
-    l->line_tokens = 0;
+    const double loss = l->t->line_loss / (double)l->t->line_tokens;
     return LOG(
         l, "train", weft_log_integer("update", l->t->update), weft_log_integer("epoch", epoch),
         weft_log_real("loss", loss), weft_log_real("lr", l->step.lr),
@@ -205,8 +200,8 @@ static void report(loop *l)
 static weft_status validate(loop *l)
 {
     weft_translations_free(&l->translations);
-    weft_status status =
-        weft_trainer_validate_each(l->t, weft_translations_add, &l->translations, &l->validation);
+    weft_status status = weft_trainer_validate_each(l->t, l->run->stop, weft_translations_add,
+                                                    &l->translations, &l->validation);
     if (status == WEFT_OK) status = l->translations.status;
     if (status != WEFT_OK) return status;
     l->t->validated = l->t->update;
@@ -255,12 +250,12 @@ static bool has_ended(const loop *l, weft_train_end *end)
     const weft_config *config = l->config;
     if (l->t->validated == l->t->update && has_reached_target(l)) {
         *end = WEFT_TRAIN_TARGET;
+    } else if (config->train.max_updates > 0 && l->t->update >= config->train.max_updates) {
+        *end = WEFT_TRAIN_UPDATES;
     } else if (is_stopped(l)) {
         *end = WEFT_TRAIN_STOPPED;
     } else if (config->train.patience > 0 && l->t->n_worse >= config->train.patience) {
         *end = WEFT_TRAIN_PATIENCE;
-    } else if (config->train.max_updates > 0 && l->t->update >= config->train.max_updates) {
-        *end = WEFT_TRAIN_UPDATES;
     } else if (config->train.max_minutes > 0 && elapsed_s(l) >= 60 * config->train.max_minutes) {
         *end = WEFT_TRAIN_TIME;
     } else {
@@ -271,14 +266,27 @@ static bool has_ended(const loop *l, weft_train_end *end)
 
 static void account(loop *l, double seconds)
 {
-    l->loss_sum += l->step.loss * (double)l->step.tokens;
-    l->line_tokens += l->step.tokens;
+    l->t->line_loss += l->step.loss * (double)l->step.tokens;
+    l->t->line_tokens += l->step.tokens;
     /* Means over some twenty updates, so that the eye has something to rest on. */
     const double fresh = l->t->update - l->begin_update > 1 ? 0.05 : 1;
     const double speed = (double)l->step.tokens / seconds;
     l->shown_loss += fresh * (l->step.loss - l->shown_loss);
     l->tokens_per_s += fresh * (speed - l->tokens_per_s);
     if (fresh == 1) l->shown_loss = l->step.loss;
+}
+
+/* What is due after an update. Where the validation is stopped the run ends before it, and makes it when
+ * it goes on, before it saves. */
+static weft_status validate_and_save(loop *l)
+{
+    const int64_t u = l->t->update;
+    const bool validates =
+        l->t->valid && l->t->validated != u && is_due(u, l->config->train.validate_every);
+    const weft_status status = validates ? validate(l) : WEFT_OK;
+    if (status != WEFT_OK) return status == WEFT_ERR_STOPPED ? WEFT_OK : status;
+    if (validates) l->saved = -1;
+    return l->saved != u && is_due(u, l->config->train.checkpoint_every) ? checkpoint(l) : WEFT_OK;
 }
 
 static weft_status update(loop *l)
@@ -289,12 +297,12 @@ static weft_status update(loop *l)
     account(l, weft_seconds() - begin_s);
     const weft_progress_state state = state_of(l);
     weft_progress_show(&l->progress, &state);
-    const int64_t u = l->t->update;
-    if (is_due(u, l->config->train.log_every)) status = log_line(l);
-    if (status == WEFT_OK && l->t->valid && is_due(u, l->config->train.validate_every))
-        status = validate(l);
-    if (status == WEFT_OK && is_due(u, l->config->train.checkpoint_every)) status = checkpoint(l);
-    return status;
+    if (is_due(l->t->update, l->config->train.log_every)) {
+        status = log_line(l);
+        l->t->line_loss = 0;
+        l->t->line_tokens = 0;
+    }
+    return status == WEFT_OK ? validate_and_save(l) : status;
 }
 
 /* What the filters of length kept out, where they did. */
@@ -432,7 +440,7 @@ static weft_status begin(loop *l)
 
 /* The last checkpoint comes before a validation that only the end has brought about: so a run that
  * goes on from it is the same as one that never ended here. */
-static weft_status finish(loop *l, weft_train_end end)
+static weft_status finish(loop *l, weft_train_end *end)
 {
     static const char *const reasons[] = { [WEFT_TRAIN_UPDATES] = "max_updates",
                                            [WEFT_TRAIN_TIME] = "max_minutes",
@@ -441,13 +449,19 @@ static weft_status finish(loop *l, weft_train_end end)
                                            [WEFT_TRAIN_STOPPED] = "stopped" };
     weft_status status = WEFT_OK;
     if (l->saved != l->t->update) status = checkpoint(l);
-    if (status == WEFT_OK && l->line_tokens > 0) status = log_line(l);
-    if (status == WEFT_OK && l->t->valid && end != WEFT_TRAIN_STOPPED &&
+    /* The rest of a line, which is in the checkpoint for a run that goes on. */
+    const bool has_rest = l->t->line_tokens > 0 && l->t->update > l->begin_update;
+    if (status == WEFT_OK && has_rest && *end != WEFT_TRAIN_STOPPED) status = log_line(l);
+    if (status == WEFT_OK && l->t->valid && *end != WEFT_TRAIN_STOPPED &&
         l->t->validated != l->t->update)
         status = validate(l);
+    if (status == WEFT_ERR_STOPPED) {
+        *end = WEFT_TRAIN_STOPPED;
+        status = WEFT_OK;
+    }
     if (status != WEFT_OK) return status;
     status = LOG(l, "end", weft_log_integer("update", l->t->update),
-                 weft_log_text("reason", reasons[end]),
+                 weft_log_text("reason", reasons[*end]),
                  weft_log_real("waited_s", weft_prefetch_waited_s(l->t->prefetch)),
                  weft_log_real("elapsed_s", elapsed_s(l)));
     if (status == WEFT_OK) report(l);
@@ -465,9 +479,10 @@ weft_status weft_train(weft_trainer *trainer, const weft_train_run *run, weft_tr
                .saved = trainer->update > 0 ? trainer->update : -1 };
     weft_progress_init(&l.progress, run->progress);
     weft_status status = begin(&l);
+    if (status == WEFT_OK && trainer->update > 0) status = validate_and_save(&l);
     while (status == WEFT_OK && !has_ended(&l, end)) status = update(&l);
     const weft_progress_state state = state_of(&l);
-    if (status == WEFT_OK) status = finish(&l, *end);
+    if (status == WEFT_OK) status = finish(&l, end);
     weft_progress_end(&l.progress, &state);
     weft_translations_free(&l.translations);
     return status;

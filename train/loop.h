@@ -66,10 +66,11 @@ weft_status weft_trainer_validate(weft_trainer *trainer, weft_validation *result
 typedef void weft_translation_visitor(const char *source, const char *reference,
                                       const char *hypothesis, void *user);
 /** Translate an encoded corpus with train.beam and compare; result->loss is left alone. `tape` was made
- *  with WEFT_NO_GRAD; `visit` may be NULL. */
+ *  with WEFT_NO_GRAD; `visit` may be NULL. WEFT_ERR_STOPPED where *stop is no longer 0, which is looked at
+ *  before each batch; NULL: never. */
 weft_status weft_evaluate(const weft_model *model, weft_tape *tape, const weft_corpus *corpus,
-                          weft_translation_visitor *visit, void *user,
-                          weft_validation *result) WEFT_MUST_CHECK;
+                          const volatile sig_atomic_t *stop, weft_translation_visitor *visit,
+                          void *user, weft_validation *result) WEFT_MUST_CHECK;
 
 /* ---- a whole run -------------------------------------------------------------------------------- */
 
@@ -77,7 +78,8 @@ typedef struct weft_train_run {
     const char *dir;                   /* checkpoint.h5, best.h5 go there; it exists */
     FILE *log;                         /* JSON lines; NULL: none */
     FILE *progress;                    /* for people; NULL: none */
-    const volatile sig_atomic_t *stop; /* not 0: finish the update, save, end; NULL: never */
+    const volatile sig_atomic_t *stop; /* not 0: finish the update, or the batch of a
+                                          validation, save, end; NULL: never */
 } weft_train_run;
 
 typedef enum weft_train_end {
@@ -94,7 +96,8 @@ typedef enum weft_train_end {
  * validation by train.monitor (or that which reached train.target_exact); with train.keep > 1 the last
  * so many are kept as DIR/checkpoint-UPDATE.h5 as well, with train.keep_best > 1 those of the best
  * validations as DIR/best-UPDATE.h5. With train.ema the files of the best have the running average as
- * parameters, and the parameters as block "ema".
+ * parameters, and the parameters as block "ema". A validation that was stopped is made anew when the run
+ * goes on.
  *
  * After an error the files are those of the last good checkpoint.
  */

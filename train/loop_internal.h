@@ -24,8 +24,10 @@ struct weft_trainer {
     double begin_s,
         read_s; /* when it was begun; what texts and vocabularies took of the time since */
     weft_tape *tape, *valid_tape;
-    size_t reserved_bytes;          /* of `tape`: no step takes more */
-    int64_t update, tokens;         /* made; target tokens seen */
+    size_t reserved_bytes;  /* of `tape`: no step takes more */
+    int64_t update, tokens; /* made; target tokens seen */
+    double line_loss;       /* sum over the tokens since the last line of the log */
+    int64_t line_tokens;
     weft_real *ema;                 /* running average of the parameters' block; NULL: none */
     weft_best best[WEFT_MOST_BEST]; /* validations, the best first: train.keep_best of them */
     int64_t n_best;
@@ -61,9 +63,10 @@ const char *weft_trainer_valid_name(const weft_config *config);
 weft_status weft_trainer_sample(const weft_model *model, const weft_corpus *valid,
                                 weft_corpus **sample) WEFT_MUST_CHECK;
 
-/** weft_trainer_validate that shows what it translates. */
-weft_status weft_trainer_validate_each(weft_trainer *trainer, weft_translation_visitor *visit,
-                                       void *user, weft_validation *result) WEFT_MUST_CHECK;
+/** weft_trainer_validate that shows what it translates, and ends as weft_evaluate where it is to stop. */
+weft_status weft_trainer_validate_each(weft_trainer *trainer, const volatile sig_atomic_t *stop,
+                                       weft_translation_visitor *visit, void *user,
+                                       weft_validation *result) WEFT_MUST_CHECK;
 
 /** The gradient of one batch, added to the parameters'; its summed loss in *loss. */
 weft_status weft_trainer_gradient(weft_trainer *trainer, const weft_batch *batch,

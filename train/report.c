@@ -300,7 +300,7 @@ static weft_status translate(report *r, const char *dir)
     if (status == WEFT_OK && (r->tape = weft_tape_new(WEFT_NO_GRAD)) == NULL)
         status = WEFT_ERR_MEMORY;
     if (status == WEFT_OK)
-        status = weft_evaluate(r->model, r->tape, r->corpus, weft_translations_add,
+        status = weft_evaluate(r->model, r->tape, r->corpus, NULL, weft_translations_add,
                                &r->translations, &result);
     if (status == WEFT_OK) status = r->translations.status;
     weft_corpus_free(all);

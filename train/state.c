@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_BLOCKS = 4, N_INTEGERS = 14, NUMERICS_BYTES = 128 };
+enum { MOST_BLOCKS = 4, N_INTEGERS = 15, NUMERICS_BYTES = 128 };
 
 /* What the bits of a run depend on beside its configuration and texts. */
 static void numerics_text(char buf[NUMERICS_BYTES])
@@ -79,7 +79,7 @@ weft_status weft_trainer_save(weft_trainer *t, const char *path)
     char names[WEFT_MOST_BEST][2][32];
     weft_checkpoint_block blocks[MOST_BLOCKS];
     weft_checkpoint_integer integers[N_INTEGERS + WEFT_MOST_BEST];
-    weft_checkpoint_double doubles[WEFT_MOST_BEST];
+    weft_checkpoint_double doubles[1 + WEFT_MOST_BEST] = { { "line_loss", t->line_loss } };
     weft_prefetch_position(t->prefetch, &epoch, &batch);
     const weft_checkpoint_integer fixed[N_INTEGERS] = {
         { "update", t->update },
@@ -87,6 +87,7 @@ weft_status weft_trainer_save(weft_trainer *t, const char *path)
         { "batch", batch },
         { "seed", t->model->config.train.seed },
         { "tokens", t->tokens },
+        { "line_tokens", t->line_tokens },
         { "worse_validations", t->n_worse },
         { "best_validations", t->n_best },
         { "validated", t->validated },
@@ -102,14 +103,14 @@ weft_status weft_trainer_save(weft_trainer *t, const char *path)
         best_name(names[i][0], "update", i);
         best_name(names[i][1], "score", i);
         integers[N_INTEGERS + i] = (weft_checkpoint_integer){ names[i][0], t->best[i].update };
-        doubles[i] = (weft_checkpoint_double){ names[i][1], t->best[i].score };
+        doubles[1 + i] = (weft_checkpoint_double){ names[i][1], t->best[i].score };
     }
     return save(t->model,
                 (weft_checkpoint){ .n_blocks = list_blocks(t, blocks),
                                    .blocks = blocks,
                                    .n_integers = N_INTEGERS + (int)t->n_best,
                                    .integers = integers,
-                                   .n_doubles = (int)t->n_best,
+                                   .n_doubles = 1 + (int)t->n_best,
                                    .doubles = doubles },
                 path);
 }
@@ -181,6 +182,9 @@ weft_status weft_trainer_restore(weft_trainer *t, const weft_checkpoint_file *fi
     weft_status status = check_texts(t, file);
     if (status == WEFT_OK) status = weft_checkpoint_get_integer(file, "update", &t->update);
     if (status == WEFT_OK) status = weft_checkpoint_get_integer(file, "tokens", &t->tokens);
+    if (status == WEFT_OK)
+        status = weft_checkpoint_get_integer(file, "line_tokens", &t->line_tokens);
+    if (status == WEFT_OK) status = weft_checkpoint_get_double(file, "line_loss", &t->line_loss);
     if (status == WEFT_OK) status = weft_checkpoint_get_integer(file, "epoch", &epoch);
     if (status == WEFT_OK) status = weft_checkpoint_get_integer(file, "batch", &batch);
     if (status == WEFT_OK)

@@ -7,12 +7,13 @@
 #include <string.h>
 
 /* Mean -log p of the target tokens, in the corpus' order. */
-static weft_status mean_loss(weft_trainer *t, double *loss)
+static weft_status mean_loss(weft_trainer *t, const volatile sig_atomic_t *stop, double *loss)
 {
     double sum = 0;
     int64_t tokens = 0;
     for (int64_t i = 0; i < weft_batches_count(t->valid_batches); i++) {
         weft_batch batch;
+        if (stop && *stop != 0) return weft_error(WEFT_ERR_STOPPED, "stopped while validating");
         weft_status status = weft_batches_get(t->valid_batches, i, &batch);
         if (status != WEFT_OK) return status;
         weft_var nll = WEFT_NIL;
@@ -67,7 +68,8 @@ static weft_status new_metric(weft_metric_kind kind, weft_metric **metric)
 }
 
 weft_status weft_evaluate(const weft_model *model, weft_tape *tape, const weft_corpus *corpus,
-                          weft_translation_visitor *visit, void *user, weft_validation *result)
+                          const volatile sig_atomic_t *stop, weft_translation_visitor *visit,
+                          void *user, weft_validation *result)
 {
     const weft_config *config = &model->config;
     weft_hypotheses hypotheses = { 0 };
@@ -76,7 +78,8 @@ weft_status weft_evaluate(const weft_model *model, weft_tape *tape, const weft_c
     const weft_decode_spec spec = { .beam = config->train.beam,
                                     .penalty = WEFT_PENALTY_GNMT,
                                     .alpha = 0.6,
-                                    .max_length = config->train.max_decode_length };
+                                    .max_length = config->train.max_decode_length,
+                                    .stop = stop };
     weft_status status =
         weft_decode_corpus(&translator, 1, corpus, config->train.batch_tokens, &spec, &hypotheses);
     if (status == WEFT_OK) status = new_metric(WEFT_METRIC_EXACT, &s.exact);
@@ -97,20 +100,21 @@ weft_status weft_evaluate(const weft_model *model, weft_tape *tape, const weft_c
     return status;
 }
 
-weft_status weft_trainer_validate_each(weft_trainer *t, weft_translation_visitor *visit, void *user,
+weft_status weft_trainer_validate_each(weft_trainer *t, const volatile sig_atomic_t *stop,
+                                       weft_translation_visitor *visit, void *user,
                                        weft_validation *result)
 {
     if (!t->valid) return weft_error(WEFT_ERR_STATE, "there is no validation text: set data.valid");
     *result = (weft_validation){ 0 };
     weft_trainer_exchange(t);
-    weft_status status = mean_loss(t, &result->loss);
+    weft_status status = mean_loss(t, stop, &result->loss);
     if (status == WEFT_OK && t->sample)
-        status = weft_evaluate(t->model, t->valid_tape, t->sample, visit, user, result);
+        status = weft_evaluate(t->model, t->valid_tape, t->sample, stop, visit, user, result);
     weft_trainer_exchange(t);
     return status;
 }
 
 weft_status weft_trainer_validate(weft_trainer *t, weft_validation *result)
 {
-    return weft_trainer_validate_each(t, NULL, NULL, result);
+    return weft_trainer_validate_each(t, NULL, NULL, NULL, result);
 }

@@ -154,25 +154,29 @@ expect(CODE 1 ARGS ${tiny} --set train.target_exact=100 --out missed OUT_HAS "he
 # A signal finishes the update and saves; the resumed run is the uninterrupted one.
 set(long --set train.max_updates=400 --set train.validate_every=0 --set train.checkpoint_every=0)
 expect(CODE 0 ARGS ${tiny} ${long} --out whole OUT_HAS "match" ERR_HAS "400/400")
-foreach(signal IN ITEMS INT TERM)
-  set(dir stopped-${signal})
+# stopped(SIGNAL DIR UPDATE LINE arg...): weft gets the signal once the log of the folder has the line.
+set(code_INT 130)
+set(code_TERM 143)
+function(stopped signal dir update line)
+  list(JOIN ARGN "' '" args)
   file(WRITE ${WORK}/stop.sh
-"'${WEFT}' train --config tiny.ini --threads 1 --set train.max_updates=400 --set train.validate_every=0 \\
-  --set train.checkpoint_every=0 --out ${dir} 2> ${dir}.err > ${dir}.out &
+"'${WEFT}' '${args}' 2> ${dir}.err > ${dir}.out &
 pid=$!
 n=0
-until grep -q '\"update\": 9,' ${dir}/log.jsonl 2> /dev/null; do sleep 0.02; n=$((n + 1)); [ $n -lt 3000 ] || exit 1; done
+until grep -q '${line}' ${dir}/log.jsonl 2> /dev/null; do sleep 0.02; n=$((n + 1)); [ $n -lt 3000 ] || exit 1; done
 kill -${signal} $pid
 wait $pid
 ")
   execute_process(COMMAND sh ${WORK}/stop.sh WORKING_DIRECTORY ${WORK} RESULT_VARIABLE code)
   file(READ ${WORK}/${dir}.err err)
-  set(expected_INT 130)
-  set(expected_TERM 143)
-  if(NOT code EQUAL ${expected_${signal}} OR NOT err MATCHES
-     "stopped after update [0-9]+, all is saved; to go on: weft train --resume ${dir}\n$")
+  if(NOT code EQUAL ${code_${signal}} OR NOT err MATCHES
+     "stopped after update ${update}, all is saved; to go on: weft train --resume ${dir}\n$")
     message(SEND_ERROR "SIG${signal}: exit code ${code}\n${err}")
   endif()
+endfunction()
+foreach(signal IN ITEMS INT TERM)
+  set(dir stopped-${signal})
+  stopped(${signal} ${dir} "[0-9]+" "\"update\": 9," ${tiny} ${long} --out ${dir})
   expect(CODE 0 ARGS train --resume ${dir} --threads 1 OUT_HAS "held-out exact match: " ERR_HAS "400/400")
   same(whole/checkpoint.h5 ${dir}/checkpoint.h5)
   same(whole/best.h5 ${dir}/best.h5)
@@ -200,6 +204,25 @@ file(RENAME ${WORK}/words.en ${WORK}/elsewhere/words.en)
 expect(CODE 0 ARGS train --resume begun --set data.train=elsewhere/words --set train.max_updates=3 --threads 1
        OUT_HAS "match" ERR_HAS "3/3")
 
+# Nor need one wait for the end of a validation or of the final test, which take seconds here. What was cut
+# short is made when the run goes on.
+set(slow ${tiny} --set data.valid_size=8000 --set train.max_updates=6 --set train.validate_every=3)
+expect(CODE 0 ARGS ${slow} --out slow OUT_HAS "match" ERR_HAS "6/6")
+stopped(INT parts 3 "\"train\", \"update\": 3," ${slow} --out parts)
+stopped(TERM parts 6 "\"train\", \"update\": 6," train --resume parts --threads 1)
+file(STRINGS ${WORK}/parts/log.jsonl lines REGEX "\"validation\", \"update\": 6,")
+if(lines)
+  message(SEND_ERROR "the validation went on after the signal: ${lines}")
+endif()
+stopped(INT parts 6 "\"max_updates\"" train --resume parts --threads 1)
+file(READ ${WORK}/parts.out out)
+if(out MATCHES "match")
+  message(SEND_ERROR "the final test went on after the signal:\n${out}")
+endif()
+expect(CODE 0 ARGS train --resume parts --threads 1 OUT_HAS "held-out exact match: " ERR_HAS "6/6")
+same(slow/checkpoint.h5 parts/checkpoint.h5)
+same(slow/best.h5 parts/best.h5)
+
 # Going on with a run that has ended, and with more updates than it had.
 expect(CODE 0 ARGS train --resume b --threads 1 OUT_HAS "held-out exact match" ERR_HAS "12/12")
 same(new/a/checkpoint.h5 b/checkpoint.h5)
@@ -209,6 +232,27 @@ list(GET lines -1 last)
 string(JSON update GET "${last}" update)
 if(NOT update EQUAL 15)
   message(SEND_ERROR "the log of the resumed run ends with ${last}")
+endif()
+
+# The lines of its log (every 3 updates) are those of a run that never ended, also that of updates 7 and 8 before, and 9
+# after.
+function(losses dir result)
+  set(found "")
+  file(STRINGS ${WORK}/${dir}/log.jsonl lines REGEX "\"train\", \"update\": (3|6|9|12),")
+  foreach(line IN LISTS lines)
+    string(JSON update GET "${line}" update)
+    string(JSON loss GET "${line}" loss)
+    list(APPEND found "${update}: ${loss}")
+  endforeach()
+  set(${result} "${found}" PARENT_SCOPE)
+endfunction()
+expect(CODE 0 ARGS ${tiny} --set optim.schedule=constant --out once OUT_HAS "match" ERR_HAS "12/12")
+expect(CODE 0 ARGS ${tiny} --set optim.schedule=constant --set train.max_updates=8 --out twofold OUT_HAS "match" ERR_HAS "8/8")
+expect(CODE 0 ARGS train --resume twofold --threads 1 --set train.max_updates=12 OUT_HAS "match" ERR_HAS "12/12")
+losses(once of_one)
+losses(twofold of_two)
+if(NOT of_one MATCHES "3: .*12: " OR NOT of_one STREQUAL of_two)
+  message(SEND_ERROR "the logs have the losses ${of_one} and ${of_two}")
 endif()
 
 # ---- mistakes: one sentence, nothing written -----------------------------------------------------
