@@ -35,19 +35,17 @@ typedef struct weft_decode_spec {
                        every step (the lowest id of equals) */
     int64_t n_best; /* of these the best so many are returned, at most `beam`; 0 means 1 */
     weft_length_penalty penalty;
-    double alpha;       /* of the penalty; 0: none */
-    int64_t max_length; /* tokens of a hypothesis at most; 0 means 50 more than its source, as
+    double alpha;            /* of the penalty; 0: none */
+    int64_t max_length;      /* tokens of a hypothesis at most; 0 means 50 more than its source, as
                                 Vaswani et al. 2017, section 6.1. Learned positions end it as well. */
-    int64_t
-        no_repeat_ngram; /* no n tokens may be said twice (Paulus et al. 2018, 2.5); 0: they may */
-    bool forced;         /* weft_decode_corpus: hypotheses begin with the items' target side */
-    bool sample;         /* draw each of the `beam` hypotheses by itself instead of searching */
-    double temperature;  /* logits are divided by it; 0: always the likeliest token */
-    int64_t top_k;       /* only the k likeliest may be drawn; 0: all */
-    double top_p;        /* only the likeliest whose probabilities reach p; 0: all */
+    int64_t no_repeat_ngram; /* say no n tokens twice (Paulus et al. 2018, 2.5); 0: any */
+    bool forced;             /* weft_decode_corpus: hypotheses begin with the items' target side */
+    bool sample;             /* draw each of the `beam` hypotheses by itself instead of searching */
+    double temperature;      /* logits are divided by it; 0: always the likeliest token */
+    int64_t top_k;           /* only the k likeliest may be drawn; 0: all */
+    double top_p;            /* only the likeliest whose probabilities reach p; 0: all */
     uint64_t seed;
-    int64_t
-        first; /* weft_decode_corpus: number of its first item, from 0: a key of what is drawn */
+    int64_t first; /* weft_decode_corpus: number of its first item, a key of what is drawn */
     /* weft_decode_corpus: no further batch is begun once this is not 0; NULL: all are */
     const volatile sig_atomic_t *stop;
 } weft_decode_spec;
