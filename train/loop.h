@@ -63,8 +63,8 @@ weft_status weft_trainer_validate(weft_trainer *trainer, weft_validation *result
 /** Called for each sentence translated, in the corpus' order. */
 typedef void weft_translation_visitor(const char *source, const char *reference,
                                       const char *hypothesis, void *user);
-/** Translate an encoded corpus with train.beam and compare; result->loss is left alone. `tape` was made
- *  with WEFT_NO_GRAD; `visit` may be NULL. */
+/** Translate an encoded corpus with train.beam and its penalty, and compare; result->loss is left
+ *  alone. `tape` was made with WEFT_NO_GRAD; `visit` may be NULL. */
 weft_status weft_evaluate(const weft_model *model, weft_tape *tape, const weft_corpus *corpus,
                           weft_translation_visitor *visit, void *user,
                           weft_validation *result) WEFT_MUST_CHECK;
