@@ -69,6 +69,23 @@ START_TEST(monitors_go_by_their_score)
 }
 END_TEST
 
+/* A beam in the loop: its translations are no worse by their own score; BLEU decides what is best. */
+START_TEST(beam_in_validation)
+{
+    const weft_config config = tiny("[train]\nbeam = 4\nmonitor = bleu\n");
+    weft_trainer *trainer;
+    weft_train_end end;
+    weft_validation result;
+    OK(weft_trainer_new(&config, &trainer));
+    OK(weft_train(trainer, &(weft_train_run){ .dir = "." }, &end));
+    OK(weft_trainer_validate(trainer, &result));
+    ck_assert_int_eq(result.sentences, 10);
+    ck_assert_double_ge(result.chrf, 0);
+    ck_assert_double_ge(trainer->best[0].score, result.bleu);
+    weft_trainer_free(trainer);
+}
+END_TEST
+
 static void join(const char *source, const char *reference, const char *hypothesis, void *user)
 {
     (void)source, (void)reference;
@@ -132,9 +149,10 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, monitors_go_by_their_score, 0, 4);
     suite_add_tcase(suite, tc);
-    tc = tcase_create("penalties");
+    tc = tcase_create("beam");
     tcase_add_checked_fixture(tc, enter, temp_dir_leave);
     tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, beam_in_validation);
     tcase_add_test(tc, penalties_in_validation);
     suite_add_tcase(suite, tc);
     return run_suite(suite);

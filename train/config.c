@@ -226,8 +226,7 @@ static const key keys[] = {
       WEFT_LABELS_UNIFORM,
       "which tokens get epsilon: all alike, the target too (Vaswani et al. 2017, PyTorch); all "
       "others (tensor2tensor, fairseq); all others but the one that begins a sentence and is never "
-      "a "
-      "target (The Annotated Transformer, JoeyNMT)" },
+      "a target (The Annotated Transformer, JoeyNMT)" },
     { "train.precision", CHOICE, AT(train, precision), "float", "float|bf16", WEFT_CONFIG_FLOAT,
       "bf16: matrix products of training take operands in bfloat16, where the processor has "
       "AVX512_BF16" },
