@@ -5,6 +5,7 @@
 #include "cli/models.h"
 #include "core/core.h"
 
+#include <math.h>
 #include <stdio.h>
 
 enum { MOST_PASSES = 1000 };
@@ -102,9 +103,10 @@ static weft_status run(bench *b)
 
 int weft_cli_bench_translate(int argc, char **argv)
 {
-    bench b = {
-        .source = "-", .batch_tokens = 4096, .n_passes = 3, .spec = { .beam = 4, .alpha = 0.6 }
-    };
+    bench b = { .source = "-",
+                .batch_tokens = 4096,
+                .n_passes = 3,
+                .spec = { .beam = 4, .alpha = (double)NAN } };
     const weft_cli_option options[] = {
         { "model", WEFT_CLI_TEXTS, &b.paths, "DIR", "folder of weft train, or a checkpoint", 0, 0 },
         { "source", WEFT_CLI_TEXT, &b.source, "FILE", "sentences, one a line; -, standard input", 0,
@@ -113,7 +115,8 @@ int weft_cli_bench_translate(int argc, char **argv)
           10000 },
         { "penalty", WEFT_CLI_CHOICE, &b.penalty, "gnmt|power|word", "as of weft translate; gnmt",
           0, 0 },
-        { "length-penalty", WEFT_CLI_REAL, &b.spec.alpha, "A", "0.6", -1e6, 1e6 },
+        { "length-penalty", WEFT_CLI_REAL, &b.spec.alpha, "A", "gnmt 0.6, power 1, word 0", -1e6,
+          1e6 },
         { "max-length", WEFT_CLI_INTEGER, &b.spec.max_length, "N",
           "tokens of a translation at most; as train.max_decode_length of the model", 1, 1 << 24 },
         { "batch-tokens", WEFT_CLI_INTEGER, &b.batch_tokens, "N",
@@ -143,6 +146,7 @@ int weft_cli_bench_translate(int argc, char **argv)
         return WEFT_EXIT_USE;
     }
     b.spec.penalty = (weft_length_penalty)b.penalty;
+    if (isnan(b.spec.alpha)) b.spec.alpha = weft_length_penalty_alpha(b.spec.penalty);
     const weft_status status = run(&b);
     return status == WEFT_OK ? WEFT_EXIT_DONE : weft_cli_fail("bench translate", status);
 }

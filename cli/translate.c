@@ -240,9 +240,6 @@ static weft_status run(arguments *args)
 /* What the options say together. */
 static bool complete(arguments *args)
 {
-    static const double alphas[] = {
-        [WEFT_PENALTY_GNMT] = 0.6, [WEFT_PENALTY_POWER] = 1, [WEFT_PENALTY_WORD] = 0
-    };
     weft_decode_spec *spec = &args->spec;
     if (args->models.n == 0) {
         fprintf(stderr, "weft translate: a model is needed: --model DIR\n");
@@ -265,7 +262,7 @@ static bool complete(arguments *args)
         return false;
     }
     spec->penalty = (weft_length_penalty)args->penalty;
-    if (isnan(spec->alpha)) spec->alpha = alphas[args->penalty];
+    if (isnan(spec->alpha)) spec->alpha = weft_length_penalty_alpha(spec->penalty);
     if (isnan(spec->temperature)) spec->temperature = 1;
     spec->seed = args->seed >= 0 ? (uint64_t)args->seed : 1;
     spec->forced = args->prefix != NULL;

@@ -393,6 +393,8 @@ START_TEST(values_must_fit_together)
     UNFIT("train.monitor needs data.valid", "data.task=", "data.train=x", "train.monitor=chrf");
     UNFIT("train.monitor needs data.valid", "data.task=", "data.train=x", "train.monitor=exact");
     UNFIT("train.keep_best needs data.valid", "data.task=", "data.train=x", "train.keep_best=2");
+    UNFIT("train.penalty needs train.beam above 1", "train.penalty=word");
+    UNFIT("train.length_penalty needs train.beam above 1", "train.length_penalty=-0.8");
     UNFIT("train.smoothing = others needs train.label_smoothing above 0", "train.smoothing=others",
           "train.label_smoothing=0");
     UNFIT("train.smoothing = annotated needs train.label_smoothing above 0",

@@ -1,4 +1,4 @@
-/* test_validate.c - what is kept of validation and when it ends a run. */
+/* test_validate.c - what validation translates with, what is kept of it and when it ends a run. */
 #include "check_main.h"
 
 #include "temp_dir.h"
@@ -69,6 +69,78 @@ START_TEST(monitors_go_by_their_score)
 }
 END_TEST
 
+/* A beam in the loop: its translations are no worse by their own score; BLEU decides what is best. */
+START_TEST(beam_in_validation)
+{
+    const weft_config config = tiny("[train]\nbeam = 4\nmonitor = bleu\n");
+    weft_trainer *trainer;
+    weft_train_end end;
+    weft_validation result;
+    OK(weft_trainer_new(&config, &trainer));
+    OK(weft_train(trainer, &(weft_train_run){ .dir = "." }, &end));
+    OK(weft_trainer_validate(trainer, &result));
+    ck_assert_int_eq(result.sentences, 10);
+    ck_assert_double_ge(result.chrf, 0);
+    ck_assert_double_ge(trainer->best[0].score, result.bleu);
+    weft_trainer_free(trainer);
+}
+END_TEST
+
+static void join(const char *source, const char *reference, const char *hypothesis, void *user)
+{
+    (void)source, (void)reference;
+    char *const all = user;
+    snprintf(all + strlen(all), 1024 - strlen(all), "%s\n", hypothesis);
+}
+
+/* Validation says what weft_decode says with the penalty that the keys name. */
+START_TEST(penalties_in_validation)
+{
+    static const struct {
+        const char *keys;
+        weft_length_penalty penalty;
+        double alpha;
+    } cases[] = { { "", WEFT_PENALTY_GNMT, 0.6 },
+                  { "length_penalty = 3\n", WEFT_PENALTY_GNMT, 3 },
+                  { "penalty = power\n", WEFT_PENALTY_POWER, 1 },
+                  { "penalty = word\n", WEFT_PENALTY_WORD, 0 },
+                  { "penalty = word\nlength_penalty = -3\n", WEFT_PENALTY_WORD, -3 } };
+    enum { N_CASES = sizeof cases / sizeof *cases };
+    char said[N_CASES][1024] = { "" };
+    const weft_config config = tiny("[train]\nbeam = 4\n");
+    weft_trainer *trainer;
+    weft_train_step made;
+    OK(weft_trainer_new(&config, &trainer));
+    for (int i = 0; i < 20; i++) OK(weft_trainer_step(trainer, &made));
+    const weft_translator translator = { &trainer->model->transformer, trainer->valid_tape };
+    for (int i = 0; i < N_CASES; i++) {
+        char more[64], wanted[1024] = "";
+        weft_validation result;
+        weft_hypotheses h = { 0 };
+        snprintf(more, sizeof more, "[train]\nbeam = 4\n%s", cases[i].keys);
+        trainer->model->config = tiny(more);
+        OK(weft_trainer_validate_each(trainer, join, said[i], &result));
+        const weft_decode_spec spec = {
+            .beam = 4, .penalty = cases[i].penalty, .alpha = cases[i].alpha, .max_length = 22
+        };
+        OK(weft_decode_corpus(&translator, 1, trainer->sample, 120, &spec, &h));
+        for (int64_t b = 0; b < h.B; b++) {
+            char *text;
+            OK(weft_vocab_decode(trainer->model->target_vocab, h.ids + h.offsets[b],
+                                 h.offsets[b + 1] - h.offsets[b], &text));
+            join(NULL, NULL, text, wanted);
+            weft_free(text);
+        }
+        weft_hypotheses_free(&h);
+        ck_assert_str_eq(said[i], wanted);
+    }
+    ck_assert_str_ne(said[0], said[1]);
+    ck_assert_str_ne(said[0], said[2]);
+    ck_assert_str_ne(said[3], said[4]);
+    weft_trainer_free(trainer);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("validate");
@@ -76,6 +148,12 @@ int main(void)
     tcase_add_checked_fixture(tc, enter, temp_dir_leave);
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, monitors_go_by_their_score, 0, 4);
+    suite_add_tcase(suite, tc);
+    tc = tcase_create("beam");
+    tcase_add_checked_fixture(tc, enter, temp_dir_leave);
+    tcase_set_timeout(tc, 120);
+    tcase_add_test(tc, beam_in_validation);
+    tcase_add_test(tc, penalties_in_validation);
     suite_add_tcase(suite, tc);
     return run_suite(suite);
 }

@@ -229,8 +229,7 @@ static const key keys[] = {
       WEFT_LABELS_UNIFORM,
       "which tokens get epsilon: all alike, the target too (Vaswani et al. 2017, PyTorch); all "
       "others (tensor2tensor, fairseq); all others but the one that begins a sentence and is never "
-      "a "
-      "target (The Annotated Transformer, JoeyNMT)" },
+      "a target (The Annotated Transformer, JoeyNMT)" },
     { "train.precision", CHOICE, AT(train, precision), "float", "float|bf16", WEFT_CONFIG_FLOAT,
       "bf16: matrix products of training take operands in bfloat16, where the processor has "
       "AVX512_BF16" },
@@ -254,7 +253,13 @@ static const key keys[] = {
     { "train.validate_sentences", INTEGER, AT(train, validate_sentences), "200", "[0, 1000000000]",
       0, "sentences of files translated in a validation; 0: all" },
     { "train.beam", INTEGER, AT(train, beam), "1", "[1, 1000]", 0,
-      "hypotheses followed in validation; above 1 with the penalty gnmt 0.6" },
+      "hypotheses followed in validation" },
+    { "train.penalty", CHOICE, AT(train, penalty), "gnmt", "gnmt|power|word", WEFT_PENALTY_GNMT,
+      "what ranks the hypotheses of validation's beam, as --penalty of weft translate: log p / "
+      "((5+L)/6)^A, log p / L^A, log p - A L for length L" },
+    { "train.length_penalty", REAL, AT(train, length_penalty), "0", "[-1e6, 1e6]", 0,
+      "A; 0: that of weft translate, which is 0.6 for gnmt, 1 for power, and 0, no penalty, for "
+      "word" },
     { "train.max_decode_length", INTEGER, AT(train, max_decode_length), "0", "[0, 1000000]", 0,
       "longest hypothesis in validation and of weft translate; 0: 50 tokens more than its source" },
     { "train.samples", INTEGER, AT(train, samples), "0", "[0, 1000]", 0,

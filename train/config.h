@@ -8,6 +8,7 @@
 
 #include "../autograd/autograd.h"
 #include "../core/core.h"
+#include "decode.h"
 
 /* Room for a text or path with its zero byte. A line of a configuration file has at most 198 bytes
  * (a limit of inih), so a longer path could not be read back. */
@@ -168,8 +169,9 @@ typedef struct weft_config {
         int64_t max_updates, batch_tokens, seed, accumulate, log_every, validate_every,
             checkpoint_every, keep, keep_best, max_decode_length, validate_sentences, beam,
             patience;
-        double label_smoothing, target_exact, ema;
+        double label_smoothing, target_exact, ema, length_penalty;
         weft_label_smoothing smoothing;
+        weft_length_penalty penalty;
         weft_config_monitor monitor;
         weft_config_precision precision;
         int64_t samples;

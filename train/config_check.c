@@ -431,6 +431,11 @@ static weft_status check_validation(const weft_config *config)
             return weft_error(WEFT_ERR_INPUT,
                               "train.%s needs data.valid: there is nothing to validate on",
                               keys[i].name);
+    if (config->train.beam == 1 &&
+        (config->train.penalty != WEFT_PENALTY_GNMT || config->train.length_penalty != 0))
+        return weft_error(WEFT_ERR_INPUT,
+                          "train.%s needs train.beam above 1: one hypothesis is not ranked",
+                          config->train.length_penalty != 0 ? "length_penalty" : "penalty");
     if (config->train.monitor != WEFT_CONFIG_LOSS && config->model.kind == WEFT_CONFIG_DECODER_ONLY)
         return weft_error(WEFT_ERR_INPUT,
                           "train.monitor must be loss for model.kind = decoder-only: "

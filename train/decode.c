@@ -15,6 +15,14 @@ void weft_hypotheses_free(weft_hypotheses *hypotheses)
     *hypotheses = (weft_hypotheses){ 0 };
 }
 
+double weft_length_penalty_alpha(weft_length_penalty penalty)
+{
+    static const double alphas[] = {
+        [WEFT_PENALTY_GNMT] = 0.6, [WEFT_PENALTY_POWER] = 1, [WEFT_PENALTY_WORD] = 0
+    };
+    return alphas[penalty];
+}
+
 /* A sentence's number and its source tokens, </s> included. */
 typedef struct item {
     int64_t sentence, n;

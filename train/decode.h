@@ -28,6 +28,8 @@ typedef enum weft_length_penalty {
     WEFT_PENALTY_POWER, /* log p / L^alpha: fairseq's --lenpen, Marian's --normalize; 1 is the mean */
     WEFT_PENALTY_WORD   /* log p - alpha L: Marian's --word-penalty; below 0 it rewards words */
 } weft_length_penalty;
+/** The alpha that is usual: 0.6, 1 and 0. */
+double weft_length_penalty_alpha(weft_length_penalty penalty);
 
 /* Zero is a meaning of every field but `beam`. */
 typedef struct weft_decode_spec {

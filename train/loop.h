@@ -65,9 +65,9 @@ weft_status weft_trainer_validate(weft_trainer *trainer, weft_validation *result
  *  (weft_vocab_normalise), to which the hypothesis was compared. */
 typedef void weft_translation_visitor(const char *source, const char *reference,
                                       const char *hypothesis, void *user);
-/** Translate an encoded corpus with train.beam and compare; result->loss is left alone. `tape` was made
- *  with WEFT_NO_GRAD; `visit` may be NULL. WEFT_ERR_STOPPED where *stop is no longer 0, which is looked at
- *  before each batch; NULL: never. */
+/** Translate an encoded corpus with train.beam and its penalty, and compare; result->loss is left alone.
+ *  `tape` was made with WEFT_NO_GRAD; `visit` may be NULL. WEFT_ERR_STOPPED where *stop is no longer 0,
+ *  which is looked at before each batch; NULL: never. */
 weft_status weft_evaluate(const weft_model *model, weft_tape *tape, const weft_corpus *corpus,
                           const volatile sig_atomic_t *stop, weft_translation_visitor *visit,
                           void *user, weft_validation *result) WEFT_MUST_CHECK;

@@ -75,9 +75,12 @@ weft_status weft_evaluate(const weft_model *model, weft_tape *tape, const weft_c
     weft_hypotheses hypotheses = { 0 };
     scores s = { NULL, NULL, NULL };
     const weft_translator translator = { &model->transformer, tape };
+    const double alpha = config->train.length_penalty;
     const weft_decode_spec spec = { .beam = config->train.beam,
-                                    .penalty = WEFT_PENALTY_GNMT,
-                                    .alpha = 0.6,
+                                    .penalty = config->train.penalty,
+                                    .alpha = alpha != 0
+                                                 ? alpha
+                                                 : weft_length_penalty_alpha(config->train.penalty),
                                     .max_length = config->train.max_decode_length,
                                     .stop = stop };
     weft_status status =

@@ -84,7 +84,7 @@ expect(CODE 0 OUT_HAS "^learning rate      loss\n *1e-06 .*\nthe loss falls fast
 # ---- the best and the last of a run, and their means
 expect(CODE 0 OUT_HAS "held-out" ERR_HAS "chrF|update" ARGS ${tiny} --out several --set train.keep=3
        --set train.keep_best=2 --set train.validate_every=4 --set train.ema=0.9 --set train.beam=2
-       --set train.smoothing=annotated)
+       --set train.penalty=word --set train.length_penalty=-0.8 --set train.smoothing=annotated)
 file(GLOB made RELATIVE ${WORK}/several ${WORK}/several/*-*.h5)
 list(SORT made)
 if(NOT made STREQUAL "best-12.h5;best-8.h5;checkpoint-12.h5;checkpoint-4.h5;checkpoint-8.h5")
