@@ -7,6 +7,7 @@
 #include "train/dataset.h"
 #include "train/loop.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -65,7 +66,7 @@ static weft_status read_init(const arguments *args, weft_config *config)
 
 static weft_status read_config(const arguments *args, weft_config *config)
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], init[PATH_BYTES];
     weft_status status = WEFT_OK;
     weft_config_init(config);
     if (args->resume) status = join(args->resume, "config.ini", path);
@@ -73,6 +74,10 @@ static weft_status read_config(const arguments *args, weft_config *config)
     if (status == WEFT_OK)
         status =
             weft_cli_config_on(args->resume ? path : args->config, args->task, &args->set, config);
+    if (status == WEFT_OK && args->init) {
+        snprintf(init, sizeof init, "train.init=%s", args->init);
+        status = weft_config_set(config, init);
+    }
     /* What is only to be looked at need not be complete. */
     return status == WEFT_OK && !args->dump_config ? weft_config_check(config) : status;
 }
@@ -99,10 +104,22 @@ static void default_folder(const arguments *args, char path[PATH_BYTES])
     snprintf(path, PATH_BYTES, "out/%.*s", n, name);
 }
 
+/* Is nothing in that folder, or nothing but what a start that was killed leaves? */
+static bool is_unused(const char *path)
+{
+    DIR *const dir = opendir(path);
+    bool unused = dir != NULL;
+    for (const struct dirent *entry; unused && (entry = readdir(dir)) != NULL;)
+        unused = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+                 strncmp(entry->d_name, "config.ini.tmp.", strlen("config.ini.tmp.")) == 0;
+    if (dir) closedir(dir);
+    return unused;
+}
+
 static weft_status check_new(const char *dir)
 {
     struct stat about;
-    if (lstat(dir, &about) != 0) return WEFT_OK;
+    if (lstat(dir, &about) != 0 || is_unused(dir)) return WEFT_OK;
     return weft_error(
         WEFT_ERR_INPUT,
         "%s exists already: name another folder with --out, or go on with --resume %s", dir, dir);
@@ -112,18 +129,15 @@ static weft_status check_new(const char *dir)
 static weft_status make_folder(const char *dir)
 {
     char path[PATH_BYTES];
-    bool made = true;
     weft_status status = join(dir, "", path); /* "a/b/" */
     for (char *p = path + 1; status == WEFT_OK && (p = strchr(p, '/')) != NULL; p++) {
         if (p[-1] == '/') continue;
         *p = '\0';
-        made = mkdir(path, 0777) == 0;
-        if (!made && errno != EEXIST)
+        if (mkdir(path, 0777) != 0 && errno != EEXIST)
             status = weft_error(weft_file_status(errno), "%s: %s", path, strerror(errno));
         *p = '/';
     }
-    /* Another run that began at the same time may have made it since check_new. */
-    return status == WEFT_OK && !made ? check_new(dir) : status;
+    return status;
 }
 
 /* Hold the folder against a second run, as long as *lock is open: the system lets go of it however this
@@ -159,7 +173,7 @@ static weft_status open_log(const char *dir, const weft_trainer *trainer, bool r
     char path[PATH_BYTES];
     const weft_status status = join(dir, "log.jsonl", path);
     if (status != WEFT_OK) return status;
-    *log = resume ? fopen(path, "r+") : NULL;
+    *log = resume && weft_trainer_updates(trainer) > 0 ? fopen(path, "r+") : NULL;
     if (*log) return weft_log_resume(*log, weft_trainer_updates(trainer));
     *log = fopen(path, "w+");
     if (*log) return WEFT_OK;
@@ -276,6 +290,8 @@ static weft_status train_into(weft_trainer *trainer, weft_corpus *test_corpus,
     const weft_config *config = &weft_trainer_model(trainer)->config;
     weft_status status = args->resume ? WEFT_OK : make_folder(dir);
     if (status == WEFT_OK && !args->resume) status = lock_folder(dir, lock);
+    if (status == WEFT_OK && !args->resume)
+        status = check_new(dir); /* another may have been quicker */
     if (status == WEFT_OK) status = write_config(config, dir);
     if (status == WEFT_OK) status = open_log(dir, trainer, args->resume != NULL, &log);
     if (status == WEFT_OK) {
@@ -302,9 +318,31 @@ static weft_status train_into(weft_trainer *trainer, weft_corpus *test_corpus,
     return status;
 }
 
+/* Was the run of that folder killed before its first checkpoint? Only after that has its log a line. */
+static bool has_not_begun(const char *checkpoint, const char *log)
+{
+    struct stat about;
+    return access(checkpoint, F_OK) != 0 && (stat(log, &about) != 0 || about.st_size == 0);
+}
+
+/* That of a new run, or of one that goes on, whose folder is locked before its state is read. */
+static weft_status make_trainer(const arguments *args, const weft_config *config, const char *dir,
+                                int *lock, weft_trainer **trainer)
+{
+    char checkpoint[PATH_BYTES], log[PATH_BYTES];
+    weft_status status = join(dir, "checkpoint.h5", checkpoint);
+    if (status == WEFT_OK) status = join(dir, "log.jsonl", log);
+    if (status == WEFT_OK) status = args->resume ? lock_folder(dir, lock) : check_new(dir);
+    if (status != WEFT_OK) return status;
+    if (args->resume && !has_not_begun(checkpoint, log))
+        return weft_trainer_resume(config, checkpoint, trainer);
+    const char *init = config->train.init;
+    return init[0] ? weft_trainer_init(config, init, trainer) : weft_trainer_new(config, trainer);
+}
+
 static weft_status train(const arguments *args, int *exit_code)
 {
-    char dir[PATH_BYTES], path[PATH_BYTES];
+    char dir[PATH_BYTES];
     int lock = -1;
     weft_config config;
     weft_trainer *trainer = NULL;
@@ -320,22 +358,11 @@ static weft_status train(const arguments *args, int *exit_code)
         if (!passed) *exit_code = WEFT_EXIT_NO;
         return status;
     }
-    if (args->resume) {
-        snprintf(dir, sizeof dir, "%s", args->resume);
-        status = join(dir, "checkpoint.h5", path);
-        if (status == WEFT_OK) status = lock_folder(dir, &lock); /* before the state is read */
-        if (status == WEFT_OK) status = weft_trainer_resume(&config, path, &trainer);
-    } else {
-        if (args->out) {
-            snprintf(dir, sizeof dir, "%s", args->out);
-        } else {
-            default_folder(args, dir);
-        }
-        status = check_new(dir);
-        if (status == WEFT_OK)
-            status = args->init ? weft_trainer_init(&config, args->init, &trainer)
-                                : weft_trainer_new(&config, &trainer);
-    }
+    if (args->resume || args->out)
+        snprintf(dir, sizeof dir, "%s", args->resume ? args->resume : args->out);
+    else
+        default_folder(args, dir);
+    status = make_trainer(args, &config, dir, &lock, &trainer);
     if (status == WEFT_OK) status = read_test(&config, weft_trainer_model(trainer), &test_corpus);
     if (status == WEFT_OK) status = train_into(trainer, test_corpus, args, dir, &lock, exit_code);
     if (lock >= 0) (void)close(lock);

@@ -215,6 +215,10 @@ static const key keys[] = {
     { "model.probsparse_factor", REAL, AT(model, probsparse_factor), "5", "(0, 1e6]", 0,
       "probsparse: c; c ceil(ln n) of n queries attend" },
 
+    { "train.init", PATH, AT(train, init), "", NULL, 0,
+      "a model whose parameters and vocabularies a new run begins with; weft train --init takes "
+      "its "
+      "configuration, too" },
     { "train.max_minutes", REAL, AT(train, max_minutes), "0", "[0, 1e9]", 0,
       "stop after this time; 0: no limit" },
     { "train.max_updates", INTEGER, AT(train, max_updates), "100000", "[0, 1000000000000]", 0,

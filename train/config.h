@@ -165,6 +165,7 @@ typedef struct weft_config {
         double probsparse_factor;
     } model;
     struct {
+        char init[WEFT_CONFIG_TEXT]; /* path */
         double max_minutes;
         int64_t max_updates, batch_tokens, seed, accumulate, log_every, validate_every,
             checkpoint_every, keep, keep_best, max_decode_length, validate_sentences, beam,

@@ -82,10 +82,26 @@ if(NOT code EQUAL 0) # this processor has none
   file(WRITE ${WORK}/every.ini "${every}")
 endif()
 
-# Each up to 0.255 s, or `apart` times that, after its first checkpoint was there: in updates, validations and
-# saves. Says the last update in the log each time.
+# Killed as soon as the folder is there, its configuration, and its log, while the first checkpoint is made: from there
+# the run begins anew. Says what was in the folder. Then each up to 0.255 s, or `apart` times that, after its first
+# checkpoint was there: in updates, validations and saves. Says the last update in the log each time.
 file(WRITE ${WORK}/kill.sh "
-'${WEFT}' train --config $1.ini --threads 1 --out $1-killed > /dev/null 2> $1.err &
+go() {
+  if [ -e $1-killed/config.ini ]; then
+    exec '${WEFT}' train --resume $1-killed --threads 1
+  else
+    exec '${WEFT}' train --config $1.ini --threads 1 --out $1-killed
+  fi > /dev/null 2> $1.err
+}
+go $1 &
+for early in $1-killed $1-killed/config.ini $1-killed/log.jsonl; do
+  pid=$!
+  until [ -e $early ] || [ -e $1-killed/checkpoint.h5 ] || ! kill -0 $pid; do :; done
+  kill -9 $pid && ls $1-killed | tr '\\n' ' ' >> early
+  echo / >> early
+  wait $pid
+  go $1 &
+done
 for i in $(seq ${KILLS}); do
   pid=$!
   n=0
@@ -94,7 +110,7 @@ for i in $(seq ${KILLS}); do
   sleep $(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))
   kill -9 $pid 2> /dev/null && sed -n '$s/.*\"update\": \\([0-9]*\\).*/\\1/p' $1-killed/log.jsonl
   wait $pid
-  '${WEFT}' train --resume $1-killed --threads 1 > /dev/null 2> $1.err &
+  go $1 &
 done
 wait $!
 ")
@@ -106,7 +122,10 @@ foreach(form plain every)
   string(REGEX MATCHALL "[0-9]+" instants "${instants}")
   list(LENGTH instants n_killed)
   list(JOIN instants " " instants)
-  message(STATUS "${form}: ${n_killed} times killed, after update ${instants}")
+  file(READ ${WORK}/early early)
+  file(REMOVE ${WORK}/early)
+  string(REPLACE "\n" " " early "${early}")
+  message(STATUS "${form}: killed with / ${early}in the folder, and ${n_killed} times after update ${instants}")
   if(apart GREATER 1 AND n_killed LESS KILLS)
     message(SEND_ERROR "${form}: the run ended before it was killed ${KILLS} times")
   endif()
@@ -118,6 +137,13 @@ foreach(form plain every)
   file(GLOB left RELATIVE ${WORK}/${form}-killed ${WORK}/${form}-killed/*)
   if(NOT files STREQUAL left)
     message(SEND_ERROR "the folders hold ${files} and ${left}")
+  endif()
+  foreach(dir ${form} ${form}-killed)
+    execute_process(COMMAND sed -n "s/.*\"train\", \"update\": \\([0-9]*\\).*\"loss\": \\([^,]*\\).*/\\1: \\2/p" ${dir}/log.jsonl
+                    WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE losses_${dir})
+  endforeach()
+  if(NOT losses_${form} MATCHES ": " OR NOT losses_${form} STREQUAL losses_${form}-killed)
+    message(SEND_ERROR "${form}: the logs have the losses\n${losses_${form}}and\n${losses_${form}-killed}")
   endif()
   list(FILTER files INCLUDE REGEX "\\.h5$")
   foreach(file IN LISTS files)

@@ -255,6 +255,40 @@ if(NOT of_one MATCHES "3: .*12: " OR NOT of_one STREQUAL of_two)
   message(SEND_ERROR "the logs have the losses ${of_one} and ${of_two}")
 endif()
 
+# ---- killed before the first checkpoint ----------------------------------------------------------
+# The folder alone, or with a part of its configuration: as if it were not there. With the configuration: --resume
+# begins anew, from the model that --init named.
+file(MAKE_DIRECTORY ${WORK}/killed)
+file(WRITE ${WORK}/killed/config.ini.tmp.2147483646.0 "[data]")
+expect(CODE 0 ARGS ${tiny} --out killed OUT_HAS "match" ERR_HAS "12/12")
+same(new/a/checkpoint.h5 killed/checkpoint.h5)
+foreach(from killed on)
+  if(from STREQUAL on)
+    expect(CODE 0 ARGS train --init new/a --set train.max_updates=6 --threads 1 --out on OUT_HAS "match"
+           ERR_HAS "those of new/a\n.*6/6")
+  endif()
+  file(COPY ${WORK}/${from}/config.ini DESTINATION ${WORK}/begun-${from})
+  file(WRITE ${WORK}/begun-${from}/log.jsonl "")
+  file(WRITE ${WORK}/begun-${from}/checkpoint.h5.tmp.2147483646.0 "x")
+  expect(CODE 2 ARGS ${tiny} --out begun-${from} ERR "weft train: begun-${from} exists already: name another folder with --out, or go on with --resume begun-${from}\n")
+  expect(CODE 0 ARGS train --resume begun-${from} --threads 1 OUT_HAS "match" ERR_HAS "items for training")
+  same(${from}/checkpoint.h5 begun-${from}/checkpoint.h5)
+  same(${from}/best.h5 begun-${from}/best.h5)
+endforeach()
+# A run whose checkpoint is gone is not begun anew.
+file(REMOVE ${WORK}/begun-killed/checkpoint.h5)
+expect(CODE 2 ARGS train --resume begun-killed ERR_HAS "^weft train: begun-killed/checkpoint.h5: cannot open: [^\n]*\n$")
+# A run killed between its first checkpoint and the next has the beginning of its log once.
+file(COPY ${WORK}/killed/config.ini DESTINATION ${WORK}/anew)
+expect(CODE 0 ARGS train --resume anew --threads 1 --set train.max_updates=0 --set train.max_minutes=1e-9 --set optim.schedule=constant
+       OUT_HAS "match" ERR_HAS "update 0")
+expect(CODE 0 ARGS train --resume anew --threads 1 OUT_HAS "match" ERR_HAS "update 0")
+file(STRINGS ${WORK}/anew/log.jsonl lines REGEX "\"start\"")
+list(LENGTH lines n)
+if(NOT n EQUAL 1)
+  message(SEND_ERROR "the log has ${n} beginnings")
+endif()
+
 # ---- mistakes: one sentence, nothing written -----------------------------------------------------
 function(refused)
   expect(CODE 2 ${ARGN} --out refused)
@@ -293,7 +327,7 @@ file(WRITE ${WORK}/twice.sh "
 run() { '${WEFT}' train --config tiny.ini --threads 1 --out twice > $1.out 2> $1.err; echo $? > $1.code; }
 run one & run two & wait
 cat one.code two.code | sort | tr '\\n' ' '
-cat one.err two.err | grep -c 'weft train: twice exists already'
+cat one.err two.err | grep -c 'weft train: twice exists already\\|twice: another weft train is at work'
 ")
 execute_process(COMMAND sh twice.sh WORKING_DIRECTORY ${WORK} OUTPUT_VARIABLE out)
 if(NOT out STREQUAL "0 2 1\n")

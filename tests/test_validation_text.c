@@ -1,4 +1,4 @@
-/* precision: float - what validation reads of its text does not depend on it. */
+/* precision: float - test_validation_text.c: what validation reads of its text. */
 #include "check_main.h"
 
 #include "temp_dir.h"
