@@ -1,4 +1,4 @@
-/* precision: float - test_validation_text.c: what validation reads of its text. */
+/* precision: float - what validation reads of its text. */
 #include "check_main.h"
 
 #include "temp_dir.h"
