@@ -191,7 +191,7 @@ START_TEST(numbers_reach_their_fields)
     for (size_t i = 0; i < COUNT(numbers); i++) expect(&shape, &numbers[i]);
     ck_assert_int_eq(shape.source_V, 31);
     ck_assert_int_eq(shape.target_V, 32);
-    ck_assert(shape.label_smoothing == 0.2);
+    ck_assert(shape.loss.smoothing == 0.2);
     ck_assert_uint_eq(shape.layer.exact.pattern.seed, 77);
     ck_assert_uint_eq(shape.layer.approximation.seed, 77);
 }
