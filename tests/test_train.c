@@ -243,13 +243,10 @@ static const char pieces[] = "[data]\ntask = phrases\nvocab = bpe\nmerges = 80\n
 /* Interrupted after any number of updates, across the end of an epoch too. */
 START_TEST(resumed_equals_uninterrupted)
 {
-    static const char *const forms[] = { NULL,
-                                         pieces,
-                                         DRAWN "lsh\nlsh_chunk = 4\n",
+    static const char *const drawn[] = { DRAWN "lsh\nlsh_chunk = 4\n",
                                          DRAWN "performer\nfeatures = 8\n",
-                                         DRAWN "probsparse\nprobsparse_factor = 1\n",
                                          DRAWN "probsparse_causal\nprobsparse_factor = 1\n" };
-    weft_config config = tiny(forms[_i]);
+    weft_config config = tiny(_i == 0 ? NULL : _i == 1 ? pieces : drawn[_i - 2]);
     if (_i == 1) config.data.train_size = 40;
     weft_trainer *trainer = new_trainer(&config);
     const int64_t per_epoch = weft_batches_count(trainer->batches);
@@ -899,7 +896,7 @@ int main(void)
     tc = tcase_create("resume");
     tcase_add_checked_fixture(tc, enter, temp_dir_leave);
     tcase_set_timeout(tc, 120);
-    tcase_add_loop_test(tc, resumed_equals_uninterrupted, 0, 6);
+    tcase_add_loop_test(tc, resumed_equals_uninterrupted, 0, 5);
     tcase_add_test(tc, reached_target_stays_reached);
     tcase_add_test(tc, orphans_are_removed);
     tcase_add_loop_test(tc, stopped_run_goes_on, 0, 2);
