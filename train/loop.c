@@ -379,6 +379,7 @@ static weft_status begin(loop *l)
                        (long long)t->n_batches, t->read_s);
     if (t->from) note_changes(l);
     note_doubts(l);
+    weft_trainer_doubts(t, &l->progress);
     note_left_out(l, "training", t->batches);
     if (t->valid) note_left_out(l, "validation", t->valid_batches);
     status = checkpoint(l);
