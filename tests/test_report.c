@@ -266,7 +266,7 @@ START_TEST(page_of_a_run)
     weft_free(html);
     ck_assert_int_eq(rename("pairs.tsv", "gone.tsv"), 0);
     OK(weft_report_make(".", &html));
-    has(html, "There are none: pairs.tsv");
+    has(html, "There are none: data.valid: pairs.tsv");
     check_markup(html);
     weft_free(html);
     ck_assert_int_eq(remove("log.jsonl"), 0);

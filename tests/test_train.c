@@ -2,109 +2,17 @@
 #include "check_main.h"
 
 #include "data/tasks.h"
-#include "temp_dir.h"
 #include "train/average.h"
-#include "train/loop_internal.h"
+#include "train_runs.h"
 
 #include <math.h>
 #include <sys/resource.h>
 #include <tgmath.h>
 
-/* One thread unless a test says otherwise: tiny loops on a busy machine only wait for each other. */
-static void enter(void)
-{
-    temp_dir_enter();
-    ck_assert_int_eq(weft_threads_set(1), WEFT_OK);
-}
-
-/* ---- helpers ------------------------------------------------------------------------------------ */
-
-#define OK(call) ck_assert_msg((call) == WEFT_OK, "%s: %s", #call, weft_message())
-
-/* A tiny model on a small generated task, with every kind of dropout. */
-static weft_config tiny(const char *more)
-{
-    weft_config config;
-    weft_config_init(&config);
-    OK(weft_config_parse(&config,
-                         "[data]\ntask = copy\ntrain_size = 60\nvalid_size = 10\n"
-                         "[model]\nd_model = 16\nffn = 32\nheads = 2\nencoder_layers = 1\n"
-                         "decoder_layers = 1\ndropout = 0.1\nattention_dropout = 0.1\n"
-                         "activation_dropout = 0.1\n"
-                         "[train]\nmax_updates = 20\nbatch_tokens = 120\nvalidate_every = 7\n"
-                         "checkpoint_every = 5\nlog_every = 3\nmax_decode_length = 22\n"
-                         "[optim]\nlr = 0.003\nschedule = cosine\nwarmup = 4\nclip = 1\n",
-                         "tiny"));
-    if (more) OK(weft_config_parse(&config, more, "more"));
-    OK(weft_config_check(&config));
-    return config;
-}
-
-static weft_trainer *new_trainer(const weft_config *config)
-{
-    weft_trainer *trainer;
-    OK(weft_trainer_new(config, &trainer));
-    return trainer;
-}
-
-static double step(weft_trainer *trainer, int n)
-{
-    weft_train_step s = { 0 };
-    for (int i = 0; i < n; i++) OK(weft_trainer_step(trainer, &s));
-    return s.loss;
-}
-
-static unsigned char *read_all(const char *path, size_t *n)
-{
-    FILE *file = fopen(path, "rb");
-    ck_assert_msg(file != NULL, "%s is not there", path);
-    fseek(file, 0, SEEK_END);
-    *n = (size_t)ftell(file);
-    rewind(file);
-    unsigned char *bytes = malloc(*n);
-    ck_assert_uint_eq(fread(bytes, 1, *n, file), *n);
-    fclose(file);
-    return bytes;
-}
-
-static bool same_files(const char *a, const char *b)
-{
-    size_t n_a, n_b;
-    unsigned char *x = read_all(a, &n_a), *y = read_all(b, &n_b);
-    const bool same = n_a == n_b && memcmp(x, y, n_a) == 0;
-    free(x);
-    free(y);
-    return same;
-}
-
 static bool exists(const char *path)
 {
     struct stat about;
     return stat(path, &about) == 0;
-}
-
-static weft_train_end train_in(weft_trainer *trainer, const char *dir, volatile sig_atomic_t *stop)
-{
-    weft_train_end end;
-    mkdir(dir, 0777);
-    OK(weft_train(trainer, &(weft_train_run){ .dir = dir, .stop = stop }, &end));
-    return end;
-}
-
-static void remove_run(const char *dir)
-{
-    char path[512];
-    const char *names[] = { "checkpoint.h5",    "best.h5",          "log.jsonl",
-                            "best-1.h5",        "best-2.h5",        "best-3.h5",
-                            "best-7.h5",        "best-14.h5",       "best-20.h5",
-                            "best-8.h5",        "best-12.h5",       "best-16.h5",
-                            "checkpoint-7.h5",  "checkpoint-14.h5", "checkpoint-5.h5",
-                            "checkpoint-10.h5", "checkpoint-15.h5", "checkpoint-20.h5" };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
-        remove(path);
-    }
-    ck_assert_int_eq(rmdir(dir), 0);
 }
 
 /* ---- learning ----------------------------------------------------------------------------------- */
@@ -303,42 +211,6 @@ START_TEST(stopped_run_goes_on)
     ck_assert(same_files("whole/best.h5", "parts/best.h5"));
     if (_i == 1) ck_assert(same_files("whole/best-14.h5", "parts/best-14.h5"));
     ck_assert(same_files("whole/checkpoint.h5", "parts/checkpoint.h5"));
-    remove_run("whole");
-    remove_run("parts");
-}
-END_TEST
-
-/* A signal that comes while a run validates ends it there: in the midst of the run (7 of 20 updates), or at
- * its end. The validation is made when the run goes on, before what else is due. */
-START_TEST(stopped_validation_is_made_anew)
-{
-    weft_config config = tiny("[train]\nlog_every = 7\ncheckpoint_every = 7\nkeep = 2\n");
-    if (_i == 1) config.train.ema = 0.9;
-    weft_trainer *trainer = new_trainer(&config);
-    ck_assert_int_eq(train_in(trainer, "whole", NULL), WEFT_TRAIN_UPDATES);
-    weft_trainer_free(trainer);
-
-    volatile sig_atomic_t stop = 1;
-    mkdir("parts", 0777);
-    for (int n = 7; n <= 20; n += 13) {
-        if (n == 7)
-            trainer = new_trainer(&config);
-        else
-            OK(weft_trainer_resume(&config, "parts/checkpoint.h5", &trainer));
-        step(trainer, n - (int)weft_trainer_updates(trainer));
-        OK(weft_trainer_save(trainer, "before.h5"));
-        OK(weft_trainer_save(trainer, "parts/checkpoint.h5"));
-        ck_assert_int_eq(train_in(trainer, "parts", &stop), WEFT_TRAIN_STOPPED);
-        ck_assert_int_eq(weft_trainer_updates(trainer), n);
-        weft_trainer_free(trainer);
-        ck_assert(same_files("before.h5", "parts/checkpoint.h5"));
-        OK(weft_trainer_resume(&config, "parts/checkpoint.h5", &trainer));
-        ck_assert_int_eq(train_in(trainer, "parts", NULL), WEFT_TRAIN_UPDATES);
-        weft_trainer_free(trainer);
-        ck_assert(same_files("whole/best.h5", "parts/best.h5"));
-        ck_assert(same_files("whole/checkpoint.h5", "parts/checkpoint.h5"));
-        ck_assert(same_files("whole/checkpoint-7.h5", "parts/checkpoint-7.h5"));
-    }
     remove_run("whole");
     remove_run("parts");
 }
@@ -900,7 +772,6 @@ int main(void)
     tcase_add_test(tc, reached_target_stays_reached);
     tcase_add_test(tc, orphans_are_removed);
     tcase_add_loop_test(tc, stopped_run_goes_on, 0, 2);
-    tcase_add_loop_test(tc, stopped_validation_is_made_anew, 0, 2);
     tcase_add_test(tc, resume_with_changes);
     tcase_add_test(tc, resume_with_another_text);
     suite_add_tcase(suite, tc);

@@ -401,6 +401,7 @@ static void note_start(loop *l)
                        (long long)t->n_batches, t->read_s);
     if (t->from) note_changes(l);
     note_doubts(l);
+    weft_trainer_doubts(t, &l->progress);
     note_left_out(l, false);
     note_left_out(l, true);
 }

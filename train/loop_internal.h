@@ -68,6 +68,10 @@ weft_status weft_trainer_validate_each(weft_trainer *trainer, const volatile sig
                                        weft_translation_visitor *visit, void *user,
                                        weft_validation *result) WEFT_MUST_CHECK;
 
+/** Say what in the pairs of training and validation is seldom meant: lengths that do not fit, sides that are
+ *  exchanged. */
+void weft_trainer_doubts(const weft_trainer *trainer, weft_progress *progress);
+
 /** The gradient of one batch, added to the parameters'; its summed loss in *loss. */
 weft_status weft_trainer_gradient(weft_trainer *trainer, const weft_batch *batch,
                                   double *loss) WEFT_MUST_CHECK;

@@ -282,18 +282,27 @@ typedef struct report {
     weft_translations translations;
 } report;
 
+/* Curves need neither text nor model: the page says why there are no translations. */
+static weft_status without(report *r, const char *key)
+{
+    snprintf(r->why, sizeof r->why, "There are none: %s%s", key, weft_message());
+    return WEFT_OK;
+}
+
 /* The sentences that a validation translates. */
 static weft_status translate(report *r, const char *dir)
 {
     weft_corpus *all = NULL;
     weft_validation result = { 0 };
     if (r->config.model.kind == WEFT_CONFIG_DECODER_ONLY) return WEFT_OK;
-    if (weft_dataset_read(&r->config, WEFT_PART_VALID, &all) != WEFT_OK) {
-        snprintf(r->why, sizeof r->why, "There are none: %s", weft_message());
-        return WEFT_OK;
-    }
+    if (weft_dataset_read(&r->config, WEFT_PART_VALID, &all) != WEFT_OK)
+        return without(r, "data.valid: ");
     if (!all) return WEFT_OK; /* the run has no validation text */
     weft_status status = weft_model_load(dir, &r->model);
+    if (status == WEFT_ERR_INPUT) {
+        weft_corpus_free(all);
+        return without(r, "");
+    }
     if (status == WEFT_OK)
         status = weft_corpus_encode(all, r->model->source_vocab, r->model->target_vocab);
     if (status == WEFT_OK) status = weft_trainer_sample(r->model, all, &r->corpus);

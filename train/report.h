@@ -13,7 +13,8 @@
  * @param html  new memory (weft_free)
  *
  * Errors: WEFT_ERR_INPUT for a folder without config.ini or log.jsonl; those of weft_model_load and of
- * weft_evaluate; WEFT_ERR_MEMORY. A validation text that cannot be read is no error: the page says so.
+ * weft_evaluate; WEFT_ERR_MEMORY. A validation text that cannot be read, or a folder without a checkpoint, is
+ * no error: the page says so.
  */
 weft_status weft_report_make(const char *dir, char **html) WEFT_MUST_CHECK;
 

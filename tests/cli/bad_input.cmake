@@ -108,6 +108,28 @@ taken("parameters, vocabularies 5 and 5, 2 items" ${data} --set data.joint_vocab
 taken("parameters, vocabularies [0-9]+ of 1 merges and [0-9]+ of 2 merges, 2 items.*data.merges = 9: the training text gives no more than 1 merges"
       --config empty.ini --set data.train=pieces.tsv --set data.joint_vocab=false --set model.tie=target
       --set data.vocab=bpe --set data.merges=9)
+# pairs that can hardly be translations, and a validation text with its sides exchanged
+bytes(first.tsv "a b c\\tx y\\nb a\\ty x\\n")
+bytes(more.tsv "a a\\tx z\\nb\\tx y x y x y x y x y\\na b\\tx\\na b a b a b a b a b\\ty\\n")
+taken("2 training pairs are more than 9 times as long on one side as on the other, the first is more.tsv:2: are they translations. data.max_ratio = 9 leaves them out"
+      --config empty.ini --set data.train=first.tsv --set data.train2=more.tsv)
+bytes(back.tsv "x y\\ta b c\\ny q\\tb a\\n")
+taken("of 9 words of data.valid 8 are known from the other side of the training text, and 0 from the same: are source and target exchanged"
+      --config empty.ini --set data.train=first.tsv --set data.valid=back.tsv)
+# not_said(REGEX arg...): what is well draws no doubt.
+function(not_said regex)
+  file(REMOVE_RECURSE ${WORK}/taken)
+  execute_process(COMMAND ${WEFT} train ${tiny} ${ARGN} --out taken WORKING_DIRECTORY ${WORK} RESULT_VARIABLE code
+                  OUTPUT_QUIET ERROR_VARIABLE err)
+  if(NOT code EQUAL 0 OR err MATCHES "${regex}")
+    message(SEND_ERROR "weft train ${ARGN}: exit code ${code}\n${err}")
+  endif()
+endfunction()
+not_said("translations|exchanged" --config empty.ini --set data.train=first.tsv --set data.train2=more.tsv
+         --set data.max_ratio=9 --set data.valid=first.tsv)
+bytes(alike.tsv "a b\\ta b\\nb a\\ta\\n") # one language
+not_said("translations|exchanged" --config empty.ini --set data.train=alike.tsv --set data.valid=alike.tsv)
+not_said("translations" --task parity --set data.train_size=50 --set data.valid_size=10 --set optim.schedule=constant)
 # a line of 10 MB is left out of training and of validation, and no sentence to translate
 string(REPEAT "x " 5000000 long)
 file(WRITE ${WORK}/long.tsv "a b\tc d\n${long}\ty z\nb a\td c\n")

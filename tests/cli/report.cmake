@@ -32,6 +32,21 @@ expect(CODE 2 ARGS report nowhere ERR_HAS "^weft report: nowhere/config.ini: [^\
 expect(CODE 2 ARGS report run --out no/folder.html ERR_HAS "^weft report: no/folder.html[^\n]*\n$")
 expect(CODE 2 ARGS report run --svg no/folder ERR_HAS "^weft report: no/folder: [^\n]*\n$")
 
+# Curves need no checkpoint, nor the validation text: the page says what is missing.
+file(COPY ${WORK}/run/config.ini ${WORK}/run/log.jsonl DESTINATION ${WORK}/curves)
+function(shown regex)
+  expect(CODE 0 OUT "curves/report.html\n" ARGS report curves)
+  file(READ ${WORK}/curves/report.html text)
+  if(NOT text MATCHES "<p>There are none: ${regex}[^<]*</p>" OR NOT text MATCHES "<svg.*<h2>Configuration</h2>")
+    message(SEND_ERROR "weft report: no ${regex} in\n${text}")
+  endif()
+endfunction()
+shown("curves: there is no checkpoint in it")
+file(WRITE ${WORK}/curves/checkpoint.h5 "damaged")
+expect(CODE 2 ARGS report curves ERR "weft report: curves/checkpoint.h5: is not an HDF5 file\n")
+file(REMOVE ${WORK}/pairs.tsv)
+shown("data.valid: [^<]*pairs.tsv: No such file or directory")
+
 # ---- in a browser, where there is one: it shows what was meant, and draws a picture of it
 find_program(CHROMIUM NAMES chromium chromium-browser google-chrome)
 if(NOT CHROMIUM)
