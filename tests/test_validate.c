@@ -119,7 +119,7 @@ START_TEST(penalties_in_validation)
         weft_hypotheses h = { 0 };
         snprintf(more, sizeof more, "[train]\nbeam = 4\n%s", cases[i].keys);
         trainer->model->config = tiny(more);
-        OK(weft_trainer_validate_each(trainer, join, said[i], &result));
+        OK(weft_trainer_validate_each(trainer, NULL, join, said[i], &result));
         const weft_decode_spec spec = {
             .beam = 4, .penalty = cases[i].penalty, .alpha = cases[i].alpha, .max_length = 22
         };
