@@ -12,6 +12,8 @@ static const double tolerance = sizeof(weft_real) == 4 ? 2e-2 : 1e-7;
 /* Larger steps move some of the many inputs of a whole model's ReLUs past 0 and say nothing. In float,
  * where they are lost in rounding, steps are left to the differences. */
 static const double first_step = sizeof(weft_real) == 4 ? 0 : 4e-4;
+/* Where differences disagree all the same, fewer move past 0 with a 64th of the step. */
+enum { TRIES = sizeof(weft_real) == 4 ? 1 : 3 };
 
 typedef struct check {
     const weft_subject *subject;
@@ -63,9 +65,13 @@ static void judge(check *c, int i, weft_difference *d, const weft_tensor *g)
         gv += (double)g->real[k] * (double)d->v[k];
     }
     const double unit = fmax(sqrt(squares / (double)n), 1e-8);
+    double difference = NAN, error = INFINITY;
     weft_difference_begin(d);
-    const double difference = weft_difference_central(d, 0.3 * tolerance * unit);
-    const double error = fabs(gv - difference) / unit;
+    for (int i = 0; i < TRIES && !(error <= tolerance); i++, d->first /= 64) {
+        const double tried = weft_difference_central(d, 0.3 * tolerance * unit),
+                     off = fabs(gv - tried) / unit;
+        if (off < error) difference = tried, error = off;
+    }
     bool right = error <= tolerance;
     if (!right && error * unit <= rounding(c)) {
         right = true;

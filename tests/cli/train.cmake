@@ -189,14 +189,14 @@ set(words train --config tiny.ini --threads 1 --set data.task= --set data.train=
   --set data.valid=umlauts.tsv --set data.test=umlauts.tsv --set train.max_updates=2 --set optim.schedule=constant)
 file(WRITE ${WORK}/words.en "a b\nb a\n")
 file(WRITE ${WORK}/words.de "c d\nd c\n")
-expect(CODE 0 ARGS ${words} --out once OUT_HAS "match" ERR_HAS "2/2")
+expect(CODE 0 ARGS ${words} --out words_whole OUT_HAS "match" ERR_HAS "2/2")
 expect(CODE 0 ARGS ${words} --out begun --set train.max_updates=1 OUT_HAS "match" ERR_HAS "1/1")
 execute_process(COMMAND ${WEFT} train --resume ../begun --set train.max_updates=2 --threads 1 OUTPUT_QUIET
   WORKING_DIRECTORY ${WORK}/elsewhere RESULT_VARIABLE code ERROR_VARIABLE err)
 if(NOT code EQUAL 0)
   message(SEND_ERROR "weft train --resume from another working directory: ${code}\n${err}")
 endif()
-same(once/checkpoint.h5 begun/checkpoint.h5)
+same(words_whole/checkpoint.h5 begun/checkpoint.h5)
 file(RENAME ${WORK}/words.de ${WORK}/elsewhere/words.de)
 expect(CODE 2 ARGS train --resume begun
        ERR_HAS "^weft train: /.*/words.de: No such file or directory .nor is there /.*/words.de.gz.; --set data.train=PATH names another\n$")
