@@ -67,7 +67,7 @@ static void judge(check *c, int i, weft_difference *d, const weft_tensor *g)
     const double unit = fmax(sqrt(squares / (double)n), 1e-8);
     double difference = NAN, error = INFINITY;
     weft_difference_begin(d);
-    for (int i = 0; i < TRIES && !(error <= tolerance); i++, d->first /= 64) {
+    for (int n_tried = 0; n_tried < TRIES && !(error <= tolerance); n_tried++, d->first /= 64) {
         const double tried = weft_difference_central(d, 0.3 * tolerance * unit),
                      off = fabs(gv - tried) / unit;
         if (off < error) difference = tried, error = off;
