@@ -27,12 +27,27 @@ static weft_status check_pattern(const weft_pattern_spec *p)
     if (p->kind == WEFT_PATTERN_FIXED && (p->summary < 1 || p->summary > p->stride))
         return weft_error(WEFT_ERR_RANGE, "transformer: %lld summary tokens of a stride of %lld",
                           (long long)p->summary, (long long)p->stride);
+    if (p->kind == WEFT_PATTERN_BLOCKS && p->block < 1)
+        return weft_error(WEFT_ERR_RANGE, "transformer: blocks of %lld tokens",
+                          (long long)p->block);
     if (p->kind == WEFT_PATTERN_BIGBIRD && (p->block < 1 || p->window_blocks % 2 != 1))
         return weft_error(
             WEFT_ERR_RANGE,
             "transformer: a window of %lld blocks of %lld tokens: their number is odd",
             (long long)p->window_blocks, (long long)p->block);
     return WEFT_OK;
+}
+
+/* Without its own block a token at the beginning would see nobody. */
+static bool sees_itself(const weft_exact_config *exact)
+{
+    bool itself = false;
+    if (exact->n_blocks < 1 || exact->n_blocks > WEFT_BLOCK_OFFSETS) return false;
+    for (int i = 0; i < exact->n_blocks; i++) {
+        if (i > 0 && exact->blocks[i] <= exact->blocks[i - 1]) return false;
+        itself = itself || exact->blocks[i] == 0;
+    }
+    return itself;
 }
 
 weft_status weft_exact_check(const weft_transformer_config *config)
@@ -60,6 +75,11 @@ weft_status weft_exact_check(const weft_transformer_config *config)
         return weft_error(WEFT_ERR_RANGE,
                           "transformer: relative positions up to a distance of %lld: 1 to %d",
                           (long long)exact->reach, MAX_REACH);
+    if (exact->pattern.kind == WEFT_PATTERN_BLOCKS && !sees_itself(exact))
+        return weft_error(WEFT_ERR_RANGE,
+                          "transformer: the list of blocks that a block sees must rise and have 0, "
+                          "its own, among at most %d",
+                          WEFT_BLOCK_OFFSETS);
     return check_pattern(&exact->pattern);
 }
 
@@ -191,6 +211,30 @@ static weft_var scores_by_distance(const weft_attention_layer *layer, weft_tape 
                         (int[]){ 1, 0, 2 });
 }
 
+/* The list of blocks for sentences of at most `longest` tokens. */
+static void list_blocks(const weft_exact_config *exact, weft_tape *tape, int64_t longest,
+                        weft_pattern_spec *pattern)
+{
+    const int64_t A = (longest + pattern->block - 1) / pattern->block;
+    int32_t *begin = weft_alloc((size_t)(A + 1), sizeof *begin),
+            *index = weft_alloc((size_t)(A * exact->n_blocks), sizeof *index);
+    if (begin && index) {
+        begin[0] = 0;
+        for (int64_t a = 0; a < A; a++) {
+            begin[a + 1] = begin[a];
+            for (int i = 0; i < exact->n_blocks; i++)
+                if (a + exact->blocks[i] >= 0 && a + exact->blocks[i] < A)
+                    index[begin[a + 1]++] = (int32_t)(a + exact->blocks[i]);
+        }
+        pattern->block_begin = weft_constant_int(tape, WEFT_DIMS(A + 1), begin);
+        pattern->block_index = weft_constant_int(tape, WEFT_DIMS(begin[A]), index);
+    } else {
+        weft_tape_fail(tape, WEFT_ERR_MEMORY, "%s", weft_message());
+    }
+    weft_free(begin);
+    weft_free(index);
+}
+
 weft_var weft_exact_apply(const weft_attention_layer *layer, weft_tape *tape, weft_var q,
                           weft_var k, weft_var v, weft_attention_spec spec, int64_t longest,
                           bool global)
@@ -198,6 +242,7 @@ weft_var weft_exact_apply(const weft_attention_layer *layer, weft_tape *tape, we
     const weft_exact_config *exact = &layer->exact;
     spec.pattern = exact->pattern;
     if (exact->global_projections) spec.pattern.rows = global ? WEFT_ROWS_GLOBAL : WEFT_ROWS_LOCAL;
+    if (spec.pattern.kind == WEFT_PATTERN_BLOCKS) list_blocks(exact, tape, longest, &spec.pattern);
     spec.weights = exact->weights;
     spec.has_sigmoid_bias = exact->has_sigmoid_bias;
     spec.sigmoid_bias = exact->sigmoid_bias;

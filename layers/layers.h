@@ -138,9 +138,12 @@ typedef enum weft_relative_kind {
     WEFT_RELATIVE_T5,    /* a bias for each of 32 buckets of distances: Raffel et al. 2020 */
     WEFT_RELATIVE_SHAW   /* a key and a value for each distance: Shaw et al. 2018 */
 } weft_relative_kind;
+enum { WEFT_BLOCK_OFFSETS = 32 };
 typedef struct weft_exact_config {
     weft_pattern_spec pattern; /* without its variables */
-    bool global_projections;   /* Longformer: those of global tokens in an encoder; the decoder then
+    int n_blocks; /* WEFT_PATTERN_BLOCKS: block a sees a + blocks[0], a + blocks[1], ..., */
+    int32_t blocks[WEFT_BLOCK_OFFSETS]; /* which rise; 0, its own, is among them */
+    bool global_projections; /* Longformer: those of global tokens in an encoder; the decoder then
                                   sees all, as in LED (Beltagy et al. 2020, section 7) */
     weft_weights_kind weights;
     double sigmoid_bias; /* see weft_attention_spec */

@@ -436,13 +436,22 @@ START_TEST(forms_of_attention_must_fit_together)
           "model.stride=9");
     UNFIT("model.summary needs model.attention = fixed", "model.attention=strided",
           "model.summary=3");
-    UNFIT("model.block needs model.attention = bigbird", "model.attention=strided",
+    UNFIT("model.block needs model.attention = bigbird or blocks", "model.attention=strided",
           "model.block=9");
     UNFIT("model.window_blocks needs model.attention = bigbird", "model.window_blocks=5");
+    UNFIT("model.blocks needs model.attention = blocks", "model.blocks=-1 0");
+    static const char *const lists[] = { "",     "-1 1",  "0 -1",    "0 0",  "x",
+                                         "0 1x", "0 1.5", "0 70000", "-1, 0" };
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        char list[64];
+        snprintf(list, sizeof list, "model.blocks=%s", lists[i]);
+        UNFIT("must be at most 32 whole numbers that rise, with 0, a token's own block, among them",
+              "model.attention=blocks", list);
+    }
     UNFIT("model.global_blocks needs model.attention = bigbird", "model.global_blocks=5");
     UNFIT("model.random_blocks needs model.attention = bigbird", "model.random_blocks=5");
-    UNFIT("model.global_tokens needs model.attention = window, dilated, strided, fixed or "
-          "longformer",
+    UNFIT("model.global_tokens needs model.attention = window, dilated, strided, fixed, "
+          "longformer or blocks",
           "model.attention=bigbird", "model.global_tokens=1");
     UNFIT("model.probsparse_factor needs model.attention = probsparse or probsparse_causal",
           "model.probsparse_factor=3");

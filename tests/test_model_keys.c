@@ -142,6 +142,7 @@ static const field choices[] = {
     { "attention=fixed", PATTERN(kind), INT, WEFT_PATTERN_FIXED },
     { "attention=longformer", PATTERN(kind), INT, WEFT_PATTERN_WINDOW },
     { "attention=bigbird", PATTERN(kind), INT, WEFT_PATTERN_BIGBIRD },
+    { "attention=blocks", PATTERN(kind), INT, WEFT_PATTERN_BLOCKS },
     { "attention=window", LAYER(exact.global_projections), BOOL, false },
     { "attention=longformer", LAYER(exact.global_projections), BOOL, true },
     { "attention_weights=softmax", LAYER(exact.weights), INT, WEFT_SOFTMAX },

@@ -300,6 +300,33 @@ START_TEST(a_far_reach_changes_no_bit)
 }
 END_TEST
 
+/* ---- a list of blocks --------------------------------------------------------------------------- */
+
+/* The window that BigBird has without other blocks, as a list; and that the list is what counts. */
+START_TEST(a_list_of_blocks_is_a_window_of_blocks)
+{
+    const weft_pattern_kind kinds[] = { WEFT_PATTERN_BIGBIRD, WEFT_PATTERN_BLOCKS,
+                                        WEFT_PATTERN_BLOCKS };
+    weft_real out[3][MOST * D], back[3][MOST * D];
+    for (int i = 0; i < 3; i++) {
+        const weft_layer_config config = {
+            .exact = { .pattern = { .kind = kinds[i], .block = 4, .window_blocks = 3 },
+                       .n_blocks = i == 2 ? 2 : 3,
+                       .blocks = { -1, 0, 1 } }
+        };
+        weft_params *params = build(config);
+        weft_tape *tape = weft_tape_new(WEFT_RETAIN);
+        run(tape, 3, three, out[i], back[i]);
+        weft_tape_free(tape);
+        weft_params_free(params);
+    }
+    const size_t bytes = N_THREE * D * sizeof **out;
+    ck_assert_mem_eq(out[1], out[0], bytes);
+    ck_assert_mem_eq(back[1], back[0], bytes);
+    ck_assert_mem_ne(out[2], out[0], bytes);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("self_attention");
@@ -315,5 +342,8 @@ int main(void)
     TCase *distances = tcase_create("distances");
     tcase_add_loop_test(distances, a_far_reach_changes_no_bit, 0, 2);
     suite_add_tcase(suite, distances);
+    TCase *blocks = tcase_create("blocks");
+    tcase_add_test(blocks, a_list_of_blocks_is_a_window_of_blocks);
+    suite_add_tcase(suite, blocks);
     return run_suite(suite);
 }

@@ -229,6 +229,12 @@ static void bigbird(weft_transformer_config *c)
                                     .global_blocks = 1,
                                     .random_blocks = 1 });
 }
+static void blocks(weft_transformer_config *c)
+{
+    pattern(c, (weft_pattern_spec){ .kind = WEFT_PATTERN_BLOCKS, .block = 2 });
+    c->layer.exact.n_blocks = 3;
+    memcpy(c->layer.exact.blocks, (int32_t[]){ -2, 0, 1 }, 3 * sizeof(int32_t));
+}
 static void alibi(weft_transformer_config *c)
 {
     c->position = WEFT_POSITION_NONE;
@@ -325,6 +331,7 @@ static const variant variants[] = {
     { "fixed", fixed },
     { "Longformer", longformer },
     { "BigBird", bigbird },
+    { "a list of blocks", blocks },
     { "ALiBi", alibi },
     { "buckets of distances", t5 },
     { "keys and values of distances", shaw },

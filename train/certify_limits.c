@@ -73,6 +73,19 @@ static int64_t all_chosen(double factor)
     return last;
 }
 
+/* The last length of which each token sees all: up to the farthest block that the list has without a gap. */
+static int64_t blocks_span(const weft_config *config, bool causal)
+{
+    int32_t offsets[WEFT_BLOCK_OFFSETS];
+    const int n = weft_config_blocks(config, offsets);
+    int64_t before = 0, after = 0;
+    for (int i = n; i-- > 0;)
+        if (offsets[i] == -before - 1) before++;
+    for (int i = 0; i < n; i++)
+        if (offsets[i] == after + 1) after++;
+    return config->model.block * (1 + (causal || before < after ? before : after));
+}
+
 int64_t weft_certify_span(const weft_config *config, bool causal, const char **key)
 {
     const int64_t half = config->model.window / 2 + 1, keys = causal ? config->model.window : half;
@@ -86,6 +99,7 @@ int64_t weft_certify_span(const weft_config *config, bool causal, const char **k
         *key = "model.block";
         return config->model.block * (config->model.window_blocks / 2 + 1 +
                                       config->model.global_blocks + config->model.random_blocks);
+    case WEFT_CONFIG_BLOCKS: *key = "model.blocks"; return blocks_span(config, causal);
     case WEFT_CONFIG_LSH: *key = "model.lsh_chunk"; return config->model.lsh_chunk;
     case WEFT_CONFIG_LINFORMER: *key = "model.linformer_k"; return config->model.linformer_k;
     case WEFT_CONFIG_PROBSPARSE:

@@ -160,7 +160,7 @@ static const key keys[] = {
     { "model.attention", CHOICE, AT(model, attention), "full",
       "full|linear|performer|lsh|linformer|probsparse|probsparse_causal|window|dilated|strided|"
       "fixed|"
-      "longformer|bigbird",
+      "longformer|bigbird|blocks",
       WEFT_CONFIG_FULL,
       "which keys a query of self-attention sees, or what stands for them (docs/attention.md)" },
     { "model.window", INTEGER, AT(model, window), "256", "[1, 16777216]", 0,
@@ -174,7 +174,9 @@ static const key keys[] = {
     { "model.summary", INTEGER, AT(model, summary), "8", "[1, 16777216]", 0,
       "fixed: tokens at the end of a block that all later ones see" },
     { "model.block", INTEGER, AT(model, block), "64", "[1, 65536]", 0,
-      "bigbird: tokens of a block" },
+      "bigbird, blocks: tokens of a block" },
+    { "model.blocks", TEXT, AT(model, blocks), "", NULL, 0,
+      "blocks: which blocks a token sees, by their distance from its own, such as -4 -1 0 1" },
     { "model.window_blocks", INTEGER, AT(model, window_blocks), "3", "[1, 65535]", 0,
       "bigbird: blocks around a token's own, with it; odd" },
     { "model.global_blocks", INTEGER, AT(model, global_blocks), "2", "[0, 65535]", 0,
@@ -182,7 +184,8 @@ static const key keys[] = {
     { "model.random_blocks", INTEGER, AT(model, random_blocks), "3", "[0, 65535]", 0,
       "bigbird: further blocks, drawn for each block and head" },
     { "model.global_tokens", INTEGER, AT(model, global_tokens), "0", "[0, 65536]", 0,
-      "window, dilated, strided, fixed, longformer: first tokens of a text that see all and are "
+      "window, dilated, strided, fixed, longformer, blocks: first tokens of a text that see all "
+      "and are "
       "seen "
       "by all; with longformer by projections of their own" },
     { "model.attention_weights", CHOICE, AT(model, attention_weights), "softmax", "softmax|sigmoid",
@@ -650,6 +653,22 @@ void weft_config_place(weft_config *config, const char *folder)
         snprintf(path, sizeof path, "%s/%s", folder, field);
         (void)set_value(config, &keys[i], path, ""); /* or it stays */
     }
+}
+
+int weft_config_blocks(const weft_config *config, int32_t offsets[])
+{
+    enum { FARTHEST = 65536 };
+    int n = 0;
+    char *end;
+    for (const char *at = config->model.blocks; *at; at = end) {
+        const long offset = strtol(at, &end, 10);
+        if (end == at || (*end != '\0' && *end != ' ') || n == WEFT_BLOCK_OFFSETS) return -1;
+        if (offset < -FARTHEST || offset > FARTHEST || (n > 0 && offset <= offsets[n - 1]))
+            return -1;
+        offsets[n++] = (int32_t)offset;
+        end += strspn(end, " ");
+    }
+    return n;
 }
 
 int64_t weft_config_longest(const weft_config *config) { return 10 * config->data.max_length; }

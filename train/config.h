@@ -89,7 +89,8 @@ typedef enum weft_config_attention {
     WEFT_CONFIG_STRIDED,
     WEFT_CONFIG_FIXED,
     WEFT_CONFIG_LONGFORMER,
-    WEFT_CONFIG_BIGBIRD
+    WEFT_CONFIG_BIGBIRD,
+    WEFT_CONFIG_BLOCKS
 } weft_config_attention;
 typedef enum weft_config_features {
     WEFT_CONFIG_POSITIVE,
@@ -156,6 +157,7 @@ typedef struct weft_config {
         weft_config_attention attention;
         int64_t window, gap, stride, summary, block, window_blocks, global_blocks, random_blocks,
             global_tokens, max_distance;
+        char blocks[WEFT_CONFIG_TEXT];
         weft_weights_kind attention_weights;
         double sigmoid_bias;
         bool sigmoid_bias_auto;
@@ -199,6 +201,9 @@ weft_status weft_config_parse(weft_config *config, const char *text,
 /** One assignment, "section.key=value", as the option --set has it. */
 weft_status weft_config_set(weft_config *config, const char *assignment) WEFT_MUST_CHECK;
 
+/** The numbers of model.blocks, in their order, at most WEFT_BLOCK_OFFSETS of them; how many, -1 where it is no
+ *  list of whole numbers between -65536 and 65536 that rise. */
+int weft_config_blocks(const weft_config *config, int32_t offsets[]);
 /** Do the values fit together? WEFT_ERR_INPUT with a sentence that names the keys. */
 weft_status weft_config_check(const weft_config *config) WEFT_MUST_CHECK;
 

@@ -184,11 +184,11 @@ static weft_status check_strays(const weft_config *config)
         KEY(gap, "dilated", is == WEFT_CONFIG_DILATED),
         KEY(stride, "strided or fixed", is == WEFT_CONFIG_STRIDED || is == WEFT_CONFIG_FIXED),
         KEY(summary, "fixed", is == WEFT_CONFIG_FIXED),
-        KEY(block, "bigbird", is == WEFT_CONFIG_BIGBIRD),
+        KEY(block, "bigbird or blocks", is == WEFT_CONFIG_BIGBIRD || is == WEFT_CONFIG_BLOCKS),
         KEY(window_blocks, "bigbird", is == WEFT_CONFIG_BIGBIRD),
         KEY(global_blocks, "bigbird", is == WEFT_CONFIG_BIGBIRD),
         KEY(random_blocks, "bigbird", is == WEFT_CONFIG_BIGBIRD),
-        KEY(global_tokens, "window, dilated, strided, fixed or longformer",
+        KEY(global_tokens, "window, dilated, strided, fixed, longformer or blocks",
             is >= WEFT_CONFIG_WINDOW && is != WEFT_CONFIG_BIGBIRD),
         KEY(probsparse_factor, "probsparse or probsparse_causal",
             is == WEFT_CONFIG_PROBSPARSE || is == WEFT_CONFIG_PROBSPARSE_CAUSAL),
@@ -219,6 +219,25 @@ static weft_status check_mixer(const weft_config *config)
         return weft_error(WEFT_ERR_INPUT, "model.qk_norm normalises queries and keys of "
                                           "self-attention: it needs model.mixer = attention");
     return WEFT_OK;
+}
+
+/* A list of blocks, and only where it is asked for. */
+static weft_status check_blocks(const weft_config *config)
+{
+    int32_t offsets[WEFT_BLOCK_OFFSETS];
+    const char *blocks = config->model.blocks;
+    const int n = weft_config_blocks(config, offsets);
+    bool itself = false;
+    for (int i = 0; i < n; i++) itself = itself || offsets[i] == 0;
+    if (config->model.attention != WEFT_CONFIG_BLOCKS)
+        return blocks[0] == '\0'
+                   ? WEFT_OK
+                   : weft_error(WEFT_ERR_INPUT, "model.blocks needs model.attention = blocks");
+    return itself ? WEFT_OK
+                  : weft_error(WEFT_ERR_INPUT,
+                               "model.blocks = %s must be at most %d whole numbers that rise, "
+                               "with 0, a token's own block, among them: -4 -1 0, say",
+                               blocks[0] == '\0' ? "(nothing)" : blocks, WEFT_BLOCK_OFFSETS);
 }
 
 /* Patterns, biases and weights of exact attention. */
@@ -268,7 +287,7 @@ static weft_status check_exact(const weft_config *config)
             WEFT_ERR_INPUT,
             "model.window_blocks = %lld must be odd: a block and as many on each side",
             (long long)config->model.window_blocks);
-    return WEFT_OK;
+    return check_blocks(config);
 }
 
 static weft_status check_approximation(const weft_config *config)

@@ -30,7 +30,7 @@ static weft_approximation approximation_of(const weft_config *config)
         [WEFT_CONFIG_LINFORMER] = WEFT_BY_PROJECTION,
         [WEFT_CONFIG_PROBSPARSE] = WEFT_BY_CHOICE,
         [WEFT_CONFIG_PROBSPARSE_CAUSAL] = WEFT_BY_CAUSAL_CHOICE,
-        [WEFT_CONFIG_BIGBIRD] = WEFT_EXACT, /* and those between */
+        [WEFT_CONFIG_BLOCKS] = WEFT_EXACT, /* and those between */
     };
     static const weft_projection_sharing sharing[] = {
         [WEFT_CONFIG_HEADWISE] = WEFT_SHARE_HEADWISE,
@@ -62,6 +62,7 @@ static weft_exact_config exact_of(const weft_config *config)
         [WEFT_CONFIG_FIXED] = WEFT_PATTERN_FIXED,
         [WEFT_CONFIG_LONGFORMER] = WEFT_PATTERN_WINDOW,
         [WEFT_CONFIG_BIGBIRD] = WEFT_PATTERN_BIGBIRD,
+        [WEFT_CONFIG_BLOCKS] = WEFT_PATTERN_BLOCKS,
     };
     const weft_config_position position = config->model.position;
     weft_exact_config exact = { .pattern = { .kind = kinds[config->model.attention],
@@ -80,6 +81,7 @@ static weft_exact_config exact_of(const weft_config *config)
                                 .has_sigmoid_bias = config->model.sigmoid_bias != 0 ||
                                                     !config->model.sigmoid_bias_auto,
                                 .reach = config->model.max_distance };
+    exact.n_blocks = weft_config_blocks(config, exact.blocks);
     exact.global_projections = config->model.attention == WEFT_CONFIG_LONGFORMER;
     if (position == WEFT_CONFIG_ALIBI) exact.relative = WEFT_RELATIVE_ALIBI;
     if (position == WEFT_CONFIG_T5) exact.relative = WEFT_RELATIVE_T5;
