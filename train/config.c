@@ -176,7 +176,7 @@ static const key keys[] = {
     { "model.block", INTEGER, AT(model, block), "64", "[1, 65536]", 0,
       "bigbird, blocks: tokens of a block" },
     { "model.blocks", TEXT, AT(model, blocks), "", NULL, 0,
-      "blocks: which blocks a token sees, by their distance from its own, such as -4 -1 0 1" },
+      "blocks: which blocks a token sees, by their distance from its own, such as -4,-1,0,1" },
     { "model.window_blocks", INTEGER, AT(model, window_blocks), "3", "[1, 65535]", 0,
       "bigbird: blocks around a token's own, with it; odd" },
     { "model.global_blocks", INTEGER, AT(model, global_blocks), "2", "[0, 65535]", 0,
@@ -662,11 +662,11 @@ int weft_config_blocks(const weft_config *config, int32_t offsets[])
     char *end;
     for (const char *at = config->model.blocks; *at; at = end) {
         const long offset = strtol(at, &end, 10);
-        if (end == at || (*end != '\0' && *end != ' ') || n == WEFT_BLOCK_OFFSETS) return -1;
+        if (end == at || !strchr(" ,", *end) || n == WEFT_BLOCK_OFFSETS) return -1;
         if (offset < -FARTHEST || offset > FARTHEST || (n > 0 && offset <= offsets[n - 1]))
             return -1;
         offsets[n++] = (int32_t)offset;
-        end += strspn(end, " ");
+        end += strspn(end, " ,");
     }
     return n;
 }

@@ -236,7 +236,7 @@ static weft_status check_blocks(const weft_config *config)
     return itself ? WEFT_OK
                   : weft_error(WEFT_ERR_INPUT,
                                "model.blocks = %s must be at most %d whole numbers that rise, "
-                               "with 0, a token's own block, among them: -4 -1 0, say",
+                               "with 0, a token's own block, among them: -4,-1,0, say",
                                blocks[0] == '\0' ? "(nothing)" : blocks, WEFT_BLOCK_OFFSETS);
 }
 

@@ -29,7 +29,7 @@ set(forms
   "attention=strided|stride=4"
   "attention=fixed|stride=4|summary=2"
   "attention=bigbird|block=2|global_blocks=1|random_blocks=1"
-  "attention=blocks|block=2|blocks=-3 -1 0 1"
+  "attention=blocks|block=2|blocks=-3,-1,0,1"
   "attention=linear|kv_heads=2"
   "attention=performer|features=8|feature_kind=hyperbolic|redraw=2"
   "attention=lsh|lsh_chunk=4|lsh_rounds=2|redraw=2"
