@@ -584,7 +584,7 @@ weft_status weft_corpus_check_lengths(const weft_corpus *corpus, weft_side side,
                        "sentence? %s allows more",
                        path ? side_names[side] : "", (long long)n, (long long)most, more);
         if (path) return weft_error_prefix(status, "%s:%lld: the ", path, (long long)line);
-        return weft_error_prefix(status, "line %lld", (long long)(first + i + 1));
+        return weft_error_prefix(status, "line %lld", (long long)first + i + 1);
     }
     return WEFT_OK;
 }
