@@ -440,6 +440,8 @@ START_TEST(forms_of_attention_must_fit_together)
           "model.block=9");
     UNFIT("model.window_blocks needs model.attention = bigbird", "model.window_blocks=5");
     UNFIT("model.blocks needs model.attention = blocks", "model.blocks=-1 0");
+    UNFIT("model.attention = blocks needs model.mixer = attention", "model.attention=blocks",
+          "model.blocks=0", "model.mixer=gru", "model.position=none");
     static const char *const lists[] = { "",     "-1 1",  "0 -1",    "0 0", "x",
                                          "0 1x", "0 1.5", "0 70000", "-1;0" };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {

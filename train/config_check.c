@@ -294,7 +294,7 @@ static weft_status check_approximation(const weft_config *config)
 {
     static const char *const names[] = {
         "full",   "linear",  "performer", "lsh",   "linformer",  "probsparse", "probsparse_causal",
-        "window", "dilated", "strided",   "fixed", "longformer", "bigbird"
+        "window", "dilated", "strided",   "fixed", "longformer", "bigbird",    "blocks"
     };
     const weft_config_attention is = config->model.attention;
     const bool grouped = config->model.kv_heads > 0 && config->model.kv_heads < config->model.heads;
