@@ -260,7 +260,7 @@ int weft_cli_bench_attention(int argc, char **argv)
     arguments args = { .variant = "full", .n = "256..4096", .heads = 8, .width = 64, .seconds = 1 };
     const weft_cli_option options[] = {
         { "variant", WEFT_CLI_TEXT, &args.variant, "NAME",
-          "full, window, dilated, strided, fixed, longformer, bigbird,\n"
+          "full, window, dilated, strided, fixed, longformer, bigbird, blocks,\n"
           "                             global_tokens, kv_heads, alibi, t5, shaw, sigmoid,\n"
           "                             linear, performer, lsh, linformer, probsparse,\n"
           "                             probsparse_causal or all; full",

@@ -94,6 +94,34 @@ static weft_var bigbird(weft_tape *t, const weft_bench_shape *s, weft_var q, wef
     return weft_attention(t, q, k, v, &spec);
 }
 
+/* A list: each block sees itself, the one before and the fourth before. */
+static weft_var blocks(weft_tape *t, const weft_bench_shape *s, weft_var q, weft_var k, weft_var v)
+{
+    static const int seen[] = { -4, -1, 0 };
+    const int64_t A = (s->n + BLOCK - 1) / BLOCK;
+    weft_attention_spec spec = plain(s);
+    weft_var y = WEFT_NIL;
+    int32_t *begin = weft_alloc((size_t)(A + 1), sizeof *begin),
+            *index = weft_alloc((size_t)(3 * A), sizeof *index), n = 0;
+    for (int64_t a = 0; begin && index && a < A; a++) {
+        begin[a] = n;
+        for (int i = 0; i < 3; i++)
+            if (a + seen[i] >= 0) index[n++] = (int32_t)(a + seen[i]);
+    }
+    if (begin && index) {
+        begin[A] = n;
+        spec.pattern = (weft_pattern_spec){ .kind = WEFT_PATTERN_BLOCKS, .block = BLOCK };
+        spec.pattern.block_begin = weft_constant_int(t, WEFT_DIMS(A + 1), begin);
+        spec.pattern.block_index = weft_constant_int(t, WEFT_DIMS(n), index);
+        y = weft_attention(t, q, k, v, &spec);
+    } else {
+        weft_tape_fail(t, WEFT_ERR_MEMORY, "%s", weft_message());
+    }
+    weft_free(begin);
+    weft_free(index);
+    return y;
+}
+
 /* A fourth of the heads, or one. */
 static weft_var kv_heads(weft_tape *t, const weft_bench_shape *s, weft_var q, weft_var k,
                          weft_var v)
@@ -212,6 +240,7 @@ const weft_bench_variant weft_bench_variants[] = {
     { "fixed", true, true, "n^1.5", "n", fixed },
     { "longformer", false, true, "n", "n", longformer },
     { "bigbird", true, true, "n", "n", bigbird },
+    { "blocks", true, true, "n", "n", blocks },
     { "global_tokens", true, true, "n", "n", global_tokens },
     { "kv_heads", true, true, "n^2", "n", kv_heads },
     { "alibi", true, true, "n^2", "n", alibi },

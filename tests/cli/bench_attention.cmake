@@ -31,7 +31,7 @@ foreach(causal IN ITEMS "" --causal)
       endforeach()
     endif()
   endforeach()
-  set(wanted full window dilated strided fixed longformer bigbird global_tokens kv_heads alibi t5 shaw sigmoid linear
+  set(wanted full window dilated strided fixed longformer bigbird blocks global_tokens kv_heads alibi t5 shaw sigmoid linear
              performer lsh linformer probsparse probsparse_causal)
   if(causal)
     list(REMOVE_ITEM wanted longformer linformer)
