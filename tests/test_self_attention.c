@@ -111,10 +111,10 @@ START_TEST(heads_may_stand_in_any_order)
                       out = parameter(params, "a.out_proj.weight");
     for (int part = 0; part < 3; part++) swap_heads(&in, part * D, 0, 2, false);
     run(tape, 3, three, y[1], dx[1]);
-    double change = 0;
+    int n_changed = 0;
     for (int k = 0; k < N_THREE * D; k++)
-        change = fmax(change, fabs((double)y[0][k] - (double)y[1][k]));
-    ck_assert_double_gt(change, 0.1);
+        n_changed += fabs((double)y[0][k] - (double)y[1][k]) > 0.1;
+    ck_assert_int_gt(n_changed, 0);
     swap_heads(&out, 0, 0, 2, true);
     run(tape, 3, three, y[1], dx[1]);
     expect_near(N_THREE * D, y[0], y[1]);
@@ -255,7 +255,8 @@ START_TEST(draws_change_when_they_should)
         const uint64_t same = update / REDRAW * REDRAW;
         ck_assert_mem_eq(drawn(0, update, y[0]), drawn(0, same, y[1]), bytes);
         ck_assert_mem_eq(drawn(WEFT_NO_GRAD, update, y[0]), drawn(0, 0, y[1]), bytes);
-        if (same > 0) ck_assert_mem_ne(drawn(0, update, y[0]), drawn(0, same - 1, y[1]), bytes);
+        if (same > 0)
+            ck_assert(memcmp(drawn(0, update, y[0]), drawn(0, same - 1, y[1]), bytes) != 0);
     }
     layer.approximation.redraw = 0;
     ck_assert_mem_eq(drawn(0, 1000, y[0]), drawn(0, 0, y[1]), bytes);
