@@ -2,6 +2,7 @@
 #include "train/loop_internal.h"
 
 #include <string.h>
+#include <xxhash.h>
 
 /* Pairs of which one side is so many times as long as the other are hardly translations. */
 static void note_uneven(const weft_trainer *t, weft_progress *progress)
@@ -29,15 +30,13 @@ static void note_uneven(const weft_trainer *t, weft_progress *progress)
  * which are enough to know a language by. */
 enum { N_PLACES = 1 << 20, N_PAIRS = 20000 };
 
-/* The place of the next word (FNV-1a); -1 at the end of the text. */
+/* The place of the next word; -1 at the end of the text. */
 static int32_t next_word(const char **text)
 {
-    uint32_t hash = 2166136261u;
-    *text += strspn(*text, " ");
-    if (**text == '\0') return -1;
-    for (; **text != '\0' && **text != ' '; ++*text)
-        hash = (hash ^ (unsigned char)**text) * 16777619u;
-    return (int32_t)((hash ^ hash >> 20) % N_PLACES);
+    const char *word = *text + strspn(*text, " ");
+    const size_t n_bytes = strcspn(word, " ");
+    *text = word + n_bytes;
+    return n_bytes == 0 ? -1 : (int32_t)(XXH3_64bits(word, n_bytes) % N_PLACES);
 }
 
 static void enter_words(const weft_corpus *corpus, weft_side side, bool places[N_PLACES])
