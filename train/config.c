@@ -659,16 +659,18 @@ int weft_config_blocks(const weft_config *config, int32_t offsets[])
 {
     enum { FARTHEST = 65536 };
     int n = 0;
+    bool has_own = config->model.blocks[0] == '\0';
     char *end;
     for (const char *at = config->model.blocks; *at; at = end) {
         const long offset = strtol(at, &end, 10);
         if (end == at || !strchr(" ,", *end) || n == WEFT_BLOCK_OFFSETS) return -1;
         if (offset < -FARTHEST || offset > FARTHEST || (n > 0 && offset <= offsets[n - 1]))
             return -1;
+        has_own = has_own || offset == 0;
         offsets[n++] = (int32_t)offset;
         end += strspn(end, " ,");
     }
-    return n;
+    return has_own ? n : -1;
 }
 
 int64_t weft_config_longest(const weft_config *config) { return 10 * config->data.max_length; }

@@ -201,8 +201,8 @@ weft_status weft_config_parse(weft_config *config, const char *text,
 /** One assignment, "section.key=value", as the option --set has it. */
 weft_status weft_config_set(weft_config *config, const char *assignment) WEFT_MUST_CHECK;
 
-/** The numbers of model.blocks, in their order, at most WEFT_BLOCK_OFFSETS of them; how many, -1 where it is no
- *  list of whole numbers between -65536 and 65536 that rise. */
+/** The numbers of model.blocks, in their order: how many, 0 for none; -1 where it is no list of at most
+ *  WEFT_BLOCK_OFFSETS whole numbers between -65536 and 65536 that rise, with 0 among them. */
 int weft_config_blocks(const weft_config *config, int32_t offsets[]);
 /** Do the values fit together? WEFT_ERR_INPUT with a sentence that names the keys. */
 weft_status weft_config_check(const weft_config *config) WEFT_MUST_CHECK;

@@ -226,18 +226,16 @@ static weft_status check_blocks(const weft_config *config)
 {
     int32_t offsets[WEFT_BLOCK_OFFSETS];
     const char *blocks = config->model.blocks;
-    const int n = weft_config_blocks(config, offsets);
-    bool itself = false;
-    for (int i = 0; i < n; i++) itself = itself || offsets[i] == 0;
     if (config->model.attention != WEFT_CONFIG_BLOCKS)
         return blocks[0] == '\0'
                    ? WEFT_OK
                    : weft_error(WEFT_ERR_INPUT, "model.blocks needs model.attention = blocks");
-    return itself ? WEFT_OK
-                  : weft_error(WEFT_ERR_INPUT,
-                               "model.blocks = %s must be at most %d whole numbers that rise, "
-                               "with 0, a token's own block, among them: -4,-1,0, say",
-                               blocks[0] == '\0' ? "(nothing)" : blocks, WEFT_BLOCK_OFFSETS);
+    return weft_config_blocks(config, offsets) > 0
+               ? WEFT_OK
+               : weft_error(WEFT_ERR_INPUT,
+                            "model.blocks = %s must be at most %d whole numbers that rise, "
+                            "with 0, a token's own block, among them: -4,-1,0, say",
+                            blocks[0] == '\0' ? "(nothing)" : blocks, WEFT_BLOCK_OFFSETS);
 }
 
 /* Patterns, biases and weights of exact attention. */
