@@ -2,6 +2,8 @@
  * it: a value of model.attention, model.position or model.attention_weights, or a key. */
 #include "cli/bench_variants.h"
 
+#include "layers/layers.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -97,29 +99,10 @@ static weft_var bigbird(weft_tape *t, const weft_bench_shape *s, weft_var q, wef
 /* A list: each block sees itself, the one before and the fourth before. */
 static weft_var blocks(weft_tape *t, const weft_bench_shape *s, weft_var q, weft_var k, weft_var v)
 {
-    static const int seen[] = { -4, -1, 0 };
-    const int64_t A = (s->n + BLOCK - 1) / BLOCK;
     weft_attention_spec spec = plain(s);
-    weft_var y = WEFT_NIL;
-    int32_t *begin = weft_alloc((size_t)(A + 1), sizeof *begin),
-            *index = weft_alloc((size_t)(3 * A), sizeof *index), n = 0;
-    for (int64_t a = 0; begin && index && a < A; a++) {
-        begin[a] = n;
-        for (int i = 0; i < 3; i++)
-            if (a + seen[i] >= 0) index[n++] = (int32_t)(a + seen[i]);
-    }
-    if (begin && index) {
-        begin[A] = n;
-        spec.pattern = (weft_pattern_spec){ .kind = WEFT_PATTERN_BLOCKS, .block = BLOCK };
-        spec.pattern.block_begin = weft_constant_int(t, WEFT_DIMS(A + 1), begin);
-        spec.pattern.block_index = weft_constant_int(t, WEFT_DIMS(n), index);
-        y = weft_attention(t, q, k, v, &spec);
-    } else {
-        weft_tape_fail(t, WEFT_ERR_MEMORY, "%s", weft_message());
-    }
-    weft_free(begin);
-    weft_free(index);
-    return y;
+    spec.pattern = (weft_pattern_spec){ .kind = WEFT_PATTERN_BLOCKS, .block = BLOCK };
+    weft_pattern_list(&spec.pattern, t, s->n, 3, (int32_t[]){ -4, -1, 0 });
+    return weft_attention(t, q, k, v, &spec);
 }
 
 /* A fourth of the heads, or one. */

@@ -211,20 +211,19 @@ static weft_var scores_by_distance(const weft_attention_layer *layer, weft_tape 
                         (int[]){ 1, 0, 2 });
 }
 
-/* The list of blocks for sentences of at most `longest` tokens. */
-static void list_blocks(const weft_exact_config *exact, weft_tape *tape, int64_t longest,
-                        weft_pattern_spec *pattern)
+void weft_pattern_list(weft_pattern_spec *pattern, weft_tape *tape, int64_t longest, int n,
+                       const int32_t offsets[])
 {
     const int64_t A = (longest + pattern->block - 1) / pattern->block;
     int32_t *begin = weft_alloc((size_t)(A + 1), sizeof *begin),
-            *index = weft_alloc((size_t)(A * exact->n_blocks), sizeof *index);
+            *index = weft_alloc((size_t)(A * n), sizeof *index);
     if (begin && index) {
         begin[0] = 0;
         for (int64_t a = 0; a < A; a++) {
             begin[a + 1] = begin[a];
-            for (int i = 0; i < exact->n_blocks; i++)
-                if (a + exact->blocks[i] >= 0 && a + exact->blocks[i] < A)
-                    index[begin[a + 1]++] = (int32_t)(a + exact->blocks[i]);
+            for (int i = 0; i < n; i++)
+                if (a + offsets[i] >= 0 && a + offsets[i] < A)
+                    index[begin[a + 1]++] = (int32_t)(a + offsets[i]);
         }
         pattern->block_begin = weft_constant_int(tape, WEFT_DIMS(A + 1), begin);
         pattern->block_index = weft_constant_int(tape, WEFT_DIMS(begin[A]), index);
@@ -242,7 +241,8 @@ weft_var weft_exact_apply(const weft_attention_layer *layer, weft_tape *tape, we
     const weft_exact_config *exact = &layer->exact;
     spec.pattern = exact->pattern;
     if (exact->global_projections) spec.pattern.rows = global ? WEFT_ROWS_GLOBAL : WEFT_ROWS_LOCAL;
-    if (spec.pattern.kind == WEFT_PATTERN_BLOCKS) list_blocks(exact, tape, longest, &spec.pattern);
+    if (spec.pattern.kind == WEFT_PATTERN_BLOCKS)
+        weft_pattern_list(&spec.pattern, tape, longest, exact->n_blocks, exact->blocks);
     spec.weights = exact->weights;
     spec.has_sigmoid_bias = exact->has_sigmoid_bias;
     spec.sigmoid_bias = exact->sigmoid_bias;

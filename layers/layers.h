@@ -152,6 +152,10 @@ typedef struct weft_exact_config {
     int64_t reach;    /* T5, Shaw: distances beyond count as this one */
     weft_param table; /* T5: of a layer below; none: the layer makes it */
 } weft_exact_config;
+/** Fill block_begin and block_index of a pattern of the kind BLOCKS for sentences of at most `longest` tokens:
+ *  block a sees a + offsets[0], ..., a + offsets[n - 1], which rise, as far as there are such blocks. */
+void weft_pattern_list(weft_pattern_spec *pattern, weft_tape *tape, int64_t longest, int n,
+                       const int32_t offsets[]);
 
 /* What all layers of a model share. */
 typedef struct weft_layer_config {
