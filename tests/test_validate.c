@@ -1,34 +1,7 @@
 /* test_validate.c - what validation translates with, what is kept of it and when it ends a run. */
-#include "check_main.h"
-
-#include "temp_dir.h"
-#include "train/loop_internal.h"
+#include "train_runs.h"
 
 #include <math.h>
-
-#define OK(call) ck_assert_msg((call) == WEFT_OK, "%s: %s", #call, weft_message())
-
-static void enter(void)
-{
-    temp_dir_enter();
-    ck_assert_int_eq(weft_threads_set(1), WEFT_OK);
-}
-
-static weft_config tiny(const char *more)
-{
-    weft_config config;
-    weft_config_init(&config);
-    OK(weft_config_parse(&config,
-                         "[data]\ntask = copy\ntrain_size = 60\nvalid_size = 10\n"
-                         "[model]\nd_model = 16\nffn = 32\nheads = 2\nencoder_layers = 1\n"
-                         "decoder_layers = 1\n[train]\nmax_updates = 20\nbatch_tokens = 120\n"
-                         "max_decode_length = 22\n[optim]\nlr = 0.003\nschedule = cosine\n"
-                         "warmup = 4\n",
-                         "tiny"));
-    OK(weft_config_parse(&config, more, "more"));
-    OK(weft_config_check(&config));
-    return config;
-}
 
 /* The largest value of a key in a log's validations; with sign -1 the least, and less than 0. */
 static double best_score(FILE *log, const char *key, int sign)
@@ -54,10 +27,9 @@ START_TEST(monitors_go_by_their_score)
                  patient ? 1 : 4,
                  patient ? "patience = 2\nmax_updates = 9\n[optim]\nlr = 1e-5\n" : "");
         const weft_config config = tiny(more);
-        weft_trainer *trainer;
+        weft_trainer *trainer = new_trainer(&config);
         weft_train_end end;
         FILE *log = tmpfile();
-        OK(weft_trainer_new(&config, &trainer));
         OK(weft_train(trainer, &(weft_train_run){ .dir = ".", .log = log }, &end));
         const double best = best_score(log, names[_i], _i > 0 ? 1 : -1);
         ck_assert_double_eq_tol(trainer->best[0].score, best, 1e-6);
@@ -73,11 +45,9 @@ END_TEST
 START_TEST(beam_in_validation)
 {
     const weft_config config = tiny("[train]\nbeam = 4\nmonitor = bleu\n");
-    weft_trainer *trainer;
-    weft_train_end end;
+    weft_trainer *trainer = new_trainer(&config);
     weft_validation result;
-    OK(weft_trainer_new(&config, &trainer));
-    OK(weft_train(trainer, &(weft_train_run){ .dir = "." }, &end));
+    ck_assert_int_eq(train_in(trainer, ".", NULL), WEFT_TRAIN_UPDATES);
     OK(weft_trainer_validate(trainer, &result));
     ck_assert_int_eq(result.sentences, 10);
     ck_assert_double_ge(result.chrf, 0);
@@ -108,10 +78,8 @@ START_TEST(penalties_in_validation)
     enum { N_CASES = sizeof cases / sizeof *cases };
     char said[N_CASES][1024] = { "" };
     const weft_config config = tiny("[train]\nbeam = 4\n");
-    weft_trainer *trainer;
-    weft_train_step made;
-    OK(weft_trainer_new(&config, &trainer));
-    for (int i = 0; i < 20; i++) OK(weft_trainer_step(trainer, &made));
+    weft_trainer *trainer = new_trainer(&config);
+    step(trainer, 20);
     const weft_translator translator = { &trainer->model->transformer, trainer->valid_tape };
     for (int i = 0; i < N_CASES; i++) {
         char more[64], wanted[1024] = "";

@@ -1,13 +1,8 @@
 /* precision: float - what validation reads of its text. */
-#include "check_main.h"
-
-#include "temp_dir.h"
-#include "train/loop_internal.h"
-
-#define OK(call) ck_assert_msg((call) == WEFT_OK, "%s: %s", #call, weft_message())
+#include "train_runs.h"
 
 /* A tiny model on pairs.tsv, validated on valid.tsv. */
-static weft_config tiny(const char *more)
+static weft_config on_pairs(const char *more)
 {
     weft_config config;
     weft_config_init(&config);
@@ -20,13 +15,6 @@ static weft_config tiny(const char *more)
     OK(weft_config_parse(&config, more, "more"));
     OK(weft_config_check(&config));
     return config;
-}
-
-static weft_trainer *new_trainer(const weft_config *config)
-{
-    weft_trainer *trainer;
-    OK(weft_trainer_new(config, &trainer));
-    return trainer;
 }
 
 static void write_text(const char *path, const char *text)
@@ -57,7 +45,7 @@ START_TEST(validation_takes_what_the_model_can)
                             "c\ty x z y x z y x z y x z y x z y x z\n");
     static const char more[] =
         "[data]\nmax_length = 4\nmax_ratio = 2\n[train]\nbatch_tokens = 10\n";
-    weft_config config = tiny(more);
+    weft_config config = on_pairs(more);
     weft_trainer *trainer = new_trainer(&config);
     weft_validation result;
     ck_assert_int_eq(weft_batches_get_limits(trainer->batches).dropped, 1);
@@ -76,7 +64,7 @@ START_TEST(validation_takes_what_the_model_can)
     ck_assert_str_eq(weft_corpus_text(trainer->sample, WEFT_SOURCE, 1), "c");
     weft_trainer_free(trainer);
 
-    config = tiny(more);
+    config = on_pairs(more);
     config.data.max_length = 3; /* ten times as long is 30 */
     trainer = new_trainer(&config);
     ck_assert_int_eq(validated_sentences(trainer), 2);
