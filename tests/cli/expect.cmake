@@ -14,13 +14,13 @@ encoder_layers = 1
 decoder_layers = 1")
 
 # expect(CODE code [STDIN file] [OUT text | OUT_HAS regex] [ERR text | ERR_HAS regex] ARGS arg...)
-# Without OUT and OUT_HAS nothing may be printed there; likewise for ERR.
+# Without OUT and OUT_HAS nothing may be printed there; likewise for ERR. A command that hangs is named.
 function(expect)
   cmake_parse_arguments(PARSE_ARGV 0 e "" "CODE;STDIN;OUT;OUT_HAS;ERR;ERR_HAS" "ARGS")
   if(NOT e_STDIN)
     set(e_STDIN /dev/null)
   endif()
-  execute_process(COMMAND ${WEFT} ${e_ARGS} INPUT_FILE ${e_STDIN} WORKING_DIRECTORY ${WORK}
+  execute_process(COMMAND ${WEFT} ${e_ARGS} INPUT_FILE ${e_STDIN} WORKING_DIRECTORY ${WORK} TIMEOUT 300
                   RESULT_VARIABLE code OUTPUT_VARIABLE out ERROR_VARIABLE err)
   set(wrong "")
   if(NOT code STREQUAL e_CODE)
