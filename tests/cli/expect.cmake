@@ -20,7 +20,7 @@ function(expect)
   if(NOT e_STDIN)
     set(e_STDIN /dev/null)
   endif()
-  execute_process(COMMAND ${WEFT} ${e_ARGS} INPUT_FILE ${e_STDIN} WORKING_DIRECTORY ${WORK} TIMEOUT 300
+  execute_process(COMMAND ${WEFT} ${e_ARGS} INPUT_FILE ${e_STDIN} WORKING_DIRECTORY ${WORK} TIMEOUT 600
                   RESULT_VARIABLE code OUTPUT_VARIABLE out ERROR_VARIABLE err)
   set(wrong "")
   if(NOT code STREQUAL e_CODE)
