@@ -9,8 +9,9 @@ a generated one. short: contexts of 64, every kind of attention, position and we
 one seed. encoder: the kinds that need an encoder, on the task `reverse`. long and base: a few updates with contexts
 of 4,096, D 128 with 4 layers and D 512 with 6. Loss is that of the validation (short, encoder) or of the last update,
 speed the median of the log, and beside it the ratio to full attention, which is trained for a while before each row,
-so that a change of the machine meets both. Memory is what `weft plan` says and what the system measured at its highest. --keep names a file that gathers rows, so that --only may make
-a table in pieces. A kind that the model cannot have is refused in its row.
+so that a change of the machine meets both. Memory is what `weft plan` says and what the system measured at its
+highest. --keep names a file that gathers rows, so that --only may make a table in pieces. A kind that the model
+cannot have is refused in its row.
 """
 import argparse
 import datetime
@@ -40,6 +41,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # What makes a kind sparse where texts are short: the defaults would see all of them.
 SMALL = {"window": ["window=16"], "dilated": ["window=16"], "strided": ["stride=8"],
          "fixed": ["stride=8", "summary=2"], "bigbird": ["block=8", "random_blocks=1", "global_blocks=1"],
+         "blocks": ["block=8", "blocks=-4,-1,0"],
          "lsh": ["lsh_chunk=16"], "performer": ["features=64"], "longformer": ["window=16", "global_tokens=1"],
          "probsparse": ["probsparse_factor=3"], "probsparse_causal": ["probsparse_factor=3"]}
 LARGE = {"longformer": ["global_tokens=1"], "strided": ["stride=64"], "fixed": ["stride=64"]}
