@@ -155,7 +155,8 @@ START_TEST(axes)
     weft_svg_draw_plot(&m, &plot, true);
     OK(m.status);
     check_markup(m.buffer.text);
-    ck_assert_int_eq(count(m.buffer.text, "<circle"), 3);
+    /* three dots, and that of the line's last point, which has no neighbour */
+    ck_assert_int_eq(count(m.buffer.text, "<circle"), 4);
     double at[3][2];
     const char *p = m.buffer.text;
     for (int i = 0; i < 3; i++, p++) {
@@ -174,8 +175,16 @@ START_TEST(axes)
                            true);
         OK(m.status);
         check_markup(m.buffer.text);
+        ck_assert_int_eq(count(m.buffer.text, "<circle"), n);
         weft_markup_release(&m);
     }
+    /* a logarithmic axis between two of its ticks has others */
+    const weft_svg_series near = { "near", WEFT_SVG_LINE, 2, x, (double[]){ 3.05, 3.12 } };
+    weft_svg_draw_plot(
+        &m, &(weft_svg_plot){ .title = "t", .log_y = true, .n_series = 1, .series = &near }, true);
+    OK(m.status);
+    has(m.buffer.text, ">3.08</text>");
+    weft_markup_release(&m);
 }
 END_TEST
 

@@ -37,7 +37,7 @@ static void linear_ticks(axis *a, int n)
         a->ticks[a->n_ticks++] = (first + i) * step;
 }
 
-/* Powers of ten; within few of them their doubles and fives, too. */
+/* Powers of ten; within few of them their doubles and fives, too; within one what a linear axis has. */
 static void log_ticks(axis *a)
 {
     const double decades = log10(a->high / a->low);
@@ -51,6 +51,9 @@ static void log_ticks(axis *a)
                 a->n_ticks < MOST_TICKS)
                 a->ticks[a->n_ticks++] = tick;
         }
+    if (a->n_ticks > 1) return; /* else the range lies between two of them */
+    a->n_ticks = 0;
+    linear_ticks(a, 4);
 }
 
 /* The values' range, widened where it is none. */
@@ -150,33 +153,40 @@ static void draw_axes(weft_markup *m, const weft_svg_plot *plot, const axis *x, 
     weft_markup_put(m, "</text>\n");
 }
 
-static void draw_line(weft_markup *m, const weft_svg_plot *plot, const weft_svg_series *of,
-                      const axis *x, const axis *y, int colour)
+static bool point_shown(const weft_svg_plot *plot, const weft_svg_series *of, int64_t i)
 {
-    bool down = false;
-    weft_markup_put(m, "<path class=\"l\" stroke=\"var(--c%d)\" d=\"", colour);
-    for (int64_t i = 0; i < of->n; i++) {
-        const bool is_shown = shown(of->x[i], plot->log_x) && shown(of->y[i], plot->log_y);
-        if (is_shown)
-            weft_markup_put(m, "%c%.1f %.1f", down ? 'L' : 'M', place(x, of->x[i]),
-                            place(y, of->y[i]));
-        down = is_shown;
-    }
+    return i >= 0 && i < of->n && shown(of->x[i], plot->log_x) && shown(of->y[i], plot->log_y);
+}
+
+static void draw_dot(weft_markup *m, const weft_svg_series *of, int64_t i, const axis *x,
+                     const axis *y)
+{
+    weft_markup_put(
+        m, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.6\"><title>%.6g: %.6g</title></circle>\n",
+        place(x, of->x[i]), place(y, of->y[i]), of->x[i], of->y[i]);
+}
+
+/* A line through the points, and dots where a point has no neighbour to draw a line to. */
+static void draw_line(weft_markup *m, const weft_svg_plot *plot, const weft_svg_series *of,
+                      const axis *x, const axis *y)
+{
+    weft_markup_put(m, "<path class=\"l\" stroke=\"currentColor\" d=\"");
+    for (int64_t i = 0; i < of->n; i++)
+        if (point_shown(plot, of, i))
+            weft_markup_put(m, "%c%.1f %.1f", point_shown(plot, of, i - 1) ? 'L' : 'M',
+                            place(x, of->x[i]), place(y, of->y[i]));
     weft_markup_put(m, "\"/>\n");
+    for (int64_t i = 0; i < of->n; i++)
+        if (point_shown(plot, of, i) && !point_shown(plot, of, i - 1) &&
+            !point_shown(plot, of, i + 1))
+            draw_dot(m, of, i, x, y);
 }
 
 static void draw_dots(weft_markup *m, const weft_svg_plot *plot, const weft_svg_series *of,
-                      const axis *x, const axis *y, int colour)
+                      const axis *x, const axis *y)
 {
-    weft_markup_put(m, "<g fill=\"var(--c%d)\">\n", colour);
-    for (int64_t i = 0; i < of->n; i++) {
-        if (!shown(of->x[i], plot->log_x) || !shown(of->y[i], plot->log_y)) continue;
-        weft_markup_put(m,
-                        "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.6\"><title>%.6g: %.6g</title>"
-                        "</circle>\n",
-                        place(x, of->x[i]), place(y, of->y[i]), of->x[i], of->y[i]);
-    }
-    weft_markup_put(m, "</g>\n");
+    for (int64_t i = 0; i < of->n; i++)
+        if (point_shown(plot, of, i)) draw_dot(m, of, i, x, y);
 }
 
 /* The names in rows below the title; returns how many rows they take. Nothing is put where !draw. */
@@ -220,10 +230,13 @@ void weft_svg_draw_plot(weft_markup *m, const weft_svg_plot *plot, bool alone)
     draw_axes(m, plot, &x, &y);
     for (int s = 0; s < plot->n_series; s++) {
         const weft_svg_series *of = &plot->series[s];
+        weft_markup_put(m, "<g color=\"var(--c%d)\" fill=\"currentColor\">\n",
+                        s % WEFT_SVG_COLOURS);
         if (of->mark == WEFT_SVG_LINE)
-            draw_line(m, plot, of, &x, &y, s % WEFT_SVG_COLOURS);
+            draw_line(m, plot, of, &x, &y);
         else
-            draw_dots(m, plot, of, &x, &y, s % WEFT_SVG_COLOURS);
+            draw_dots(m, plot, of, &x, &y);
+        weft_markup_put(m, "</g>\n");
     }
     weft_svg_end(m);
 }
