@@ -69,9 +69,11 @@ enum { N = 7, V = 7, N_STEPS = 2, MAX_PARAMS = 64 };
 static const int32_t source[N] = { 3, 4, 5, 2, 6, 3, 2 }, target[N] = { 1, 5, 4, 3, 1, 3, 6 };
 static const int32_t labels[N] = { 5, 4, 3, 2, 3, 6, 2 }, offsets[] = { 0, 4, N };
 static const int32_t rows[2 * N] = { 0, 0, 0, 1, 0, 2, 0, 3, 1, 0, 1, 1, 1, 2 };
-static const weft_batch batch = { .source = { 2, N, source, offsets, rows },
-                                  .target = { 2, N, target, offsets, rows },
-                                  .labels = labels };
+static const weft_batch batch = {
+    .source = { .B = 2, .N = N, .ids = source, .offsets = offsets, .rows = rows },
+    .target = { .B = 2, .N = N, .ids = target, .offsets = offsets, .rows = rows },
+    .labels = labels
+};
 
 /* A tape knows a model at one set of values, so the model before the first update, after it, and
  * after the second are three models of the same shape. */
