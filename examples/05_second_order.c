@@ -75,8 +75,7 @@ static const weft_batch batch = {
     .labels = labels
 };
 
-/* A tape knows a model at one set of values, so the model before the first update, after it, and
- * after the second are three models of the same shape. */
+/* A tape knows a model at one set of values: before the first update, after it, after the second. */
 static weft_params *params[N_STEPS + 1];
 static weft_transformer model[N_STEPS + 1];
 

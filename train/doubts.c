@@ -1,7 +1,6 @@
 /* doubts.c - what is possible in pairs of sentences, but seldom meant. */
 #include "train/loop_internal.h"
 
-#include <string.h>
 #include <xxhash.h>
 
 /* Pairs of which one side is so many times as long as the other are hardly translations. */
@@ -30,12 +29,14 @@ static void note_uneven(const weft_trainer *t, weft_progress *progress)
  * which are enough to know a language by. */
 enum { N_PLACES = 1 << 20, N_PAIRS = 20000 };
 
-/* The place of the next word; -1 at the end of the text. */
+/* The place of the next word; -1 at the end of the text. Byte by byte: strcspn would look at all of the text for
+ * each word where AddressSanitizer checks strings, and lines may be long. */
 static int32_t next_word(const char **text)
 {
-    const char *word = *text + strspn(*text, " ");
-    const size_t n_bytes = strcspn(word, " ");
-    *text = word + n_bytes;
+    while (**text == ' ') ++*text;
+    const char *word = *text;
+    while (**text != ' ' && **text != '\0') ++*text;
+    const size_t n_bytes = (size_t)(*text - word);
     return n_bytes == 0 ? -1 : (int32_t)(XXH3_64bits(word, n_bytes) % N_PLACES);
 }
 
