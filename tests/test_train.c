@@ -533,14 +533,22 @@ START_TEST(running_average)
     trainer = new_trainer(&config);
     ck_assert_int_eq(train_in(trainer, "run", NULL), WEFT_TRAIN_UPDATES);
     weft_model *model;
-    OK(weft_model_load("run/best.h5", &model));
-    ck_assert_mem_eq(weft_params_values(model->params), trainer->ema, n * sizeof *mean);
-    weft_model_free(model);
-    OK(weft_model_load("run/checkpoint.h5", &model));
-    ck_assert_mem_eq(weft_params_values(model->params), weft_params_values(trainer->model->params),
-                     n * sizeof *mean);
-    weft_model_free(model);
+    OK(weft_average(1, (const char *const[]){ "run/checkpoint.h5" }, "mean.h5"));
+    static const char *const validated[] = { "run/best.h5", "run/checkpoint.h5", "mean.h5" };
+    for (int i = 0; i < 3; i++) {
+        OK(weft_model_load(validated[i], &model));
+        ck_assert_mem_eq(weft_params_values(model->params), trainer->ema, n * sizeof *mean);
+        weft_model_free(model);
+    }
+    weft_trainer *resumed;
+    OK(weft_trainer_resume(&config, "run/checkpoint.h5", &resumed));
+    ck_assert_mem_eq(resumed->ema, trainer->ema, n * sizeof *mean);
+    ck_assert_mem_eq(weft_params_values(resumed->model->params),
+                     weft_params_values(trainer->model->params), n * sizeof *mean);
+    ck_assert_mem_ne(weft_params_values(trainer->model->params), trainer->ema, n * sizeof *mean);
+    weft_trainer_free(resumed);
     weft_trainer_free(trainer);
+    remove("mean.h5");
     weft_config other = config;
     other.train.ema = 0.8;
     ck_assert_int_eq(weft_trainer_resume(&other, "run/checkpoint.h5", &trainer), WEFT_ERR_INPUT);

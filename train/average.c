@@ -37,7 +37,7 @@ static weft_status begin(average *a, const weft_checkpoint_file *file)
 static weft_status add(average *a, const weft_checkpoint_file *file)
 {
     weft_params *const params = a->model->params;
-    weft_status status = weft_checkpoint_load_params(file, params);
+    weft_status status = weft_model_read_params(file, params);
     if (status == WEFT_OK) status = check_vocab(file, "target_vocab", a->target);
     if (status == WEFT_OK && a->source) status = check_vocab(file, "source_vocab", a->source);
     if (status != WEFT_OK) return status;

@@ -5,9 +5,9 @@
 #include "../core/core.h"
 
 /**
- * Replace `path` by a checkpoint whose parameters are the mean of those in n checkpoints of equal
- * models (Vaswani et al. 2017, section 6.1, took the last 5 to 20), summed in double in the given
- * order. It holds what a model needs to be used, not what a run needs to go on.
+ * Replace `path` by a checkpoint whose parameters are the mean of those of n checkpoints of equal
+ * models (Vaswani et al. 2017, section 6.1, took the last 5 to 20; weft_model_read_params), summed in
+ * double in the given order. It holds what a model needs to be used, not what a run needs to go on.
  *
  * Errors: WEFT_ERR_RANGE for n < 1; WEFT_ERR_INPUT, WEFT_ERR_FORMAT for a file that is none;
  * WEFT_ERR_SHAPE for other parameters, WEFT_ERR_INPUT for another vocabulary than the first one's;

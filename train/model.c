@@ -248,6 +248,15 @@ weft_status weft_model_config(const weft_checkpoint_file *file, weft_config *con
     return status == WEFT_OK ? WEFT_OK : tell_version(file, status);
 }
 
+weft_status weft_model_read_params(const weft_checkpoint_file *file, weft_params *params)
+{
+    if (!weft_checkpoint_has_block(file, "ema")) return weft_checkpoint_load_params(file, params);
+    const weft_status status =
+        weft_checkpoint_load_block(file, "ema", params, weft_params_values(params));
+    if (status == WEFT_OK) weft_params_changed(params);
+    return status;
+}
+
 weft_status weft_model_read(const weft_checkpoint_file *file, const weft_config *config,
                             weft_model **model)
 {
@@ -270,7 +279,7 @@ weft_status weft_model_read(const weft_checkpoint_file *file, const weft_config 
         if (source != target) weft_vocab_free(source);
         weft_vocab_free(target);
     }
-    if (status == WEFT_OK) status = weft_checkpoint_load_params(file, made->params);
+    if (status == WEFT_OK) status = weft_model_read_params(file, made->params);
     if (status != WEFT_OK) {
         weft_model_free(made);
         return status;

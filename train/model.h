@@ -32,6 +32,10 @@ weft_status weft_model_load(const char *path, weft_model **model) WEFT_MUST_CHEC
 /** The same from an open checkpoint; with `config` instead of the file's own unless that is NULL. */
 weft_status weft_model_read(const weft_checkpoint_file *file, const weft_config *config,
                             weft_model **model) WEFT_MUST_CHECK;
+/** Its parameters as the run's validations saw them: the running average where the checkpoint has one
+ *  (train.ema). Errors: those of weft_checkpoint_load_params. */
+weft_status weft_model_read_params(const weft_checkpoint_file *file,
+                                   weft_params *params) WEFT_MUST_CHECK;
 /** Replace `path` by a checkpoint of the model alone: enough to use it, not to go on with a run. */
 weft_status weft_model_save(const weft_model *model, const char *path) WEFT_MUST_CHECK;
 /** The configuration in a checkpoint, without paths. */

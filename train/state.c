@@ -197,8 +197,10 @@ weft_status weft_trainer_restore(weft_trainer *t, const weft_checkpoint_file *fi
     if (status == WEFT_OK) status = restore_best(t, file);
     if (status == WEFT_OK) status = weft_batches_seek(t->batches, epoch, batch);
     if (status == WEFT_OK) status = restore_optimiser(t, file);
-    if (status == WEFT_OK && t->ema)
+    if (status == WEFT_OK && t->ema) { /* the model was made with the average */
         status = weft_checkpoint_load_block(file, "ema", t->model->params, t->ema);
+        if (status == WEFT_OK) status = weft_checkpoint_load_params(file, t->model->params);
+    }
     if (status == WEFT_OK) status = weft_checkpoint_get_text(file, "numerics", &before);
     if (status != WEFT_OK) return status;
     numerics_text(numerics);
