@@ -9,7 +9,7 @@
 #include "store.h"
 
 /* A real for every parameter element, laid out as the parameters' flat block (weft_params_values):
- * the optimiser's moments ("m", "v"), a running mean of the parameters ("ema"). */
+ * the optimiser's moments ("m", "v"), a running mean of the parameters ("average"). */
 typedef struct weft_checkpoint_block {
     const char *name;
     const weft_real *values;

@@ -255,8 +255,8 @@ static const key keys[] = {
     { "train.monitor", CHOICE, AT(train, monitor), "loss", "loss|bleu|chrf|exact", WEFT_CONFIG_LOSS,
       "what the best validation and train.patience go by" },
     { "train.ema", REAL, AT(train, ema), "0", "[0, 1)", 0,
-      "decay of a running average of the parameters, which is validated and becomes best.h5; 0: "
-      "none" },
+      "decay of a running average of the parameters, which is what validation and translation use; "
+      "0: none" },
     { "train.validate_sentences", INTEGER, AT(train, validate_sentences), "200", "[0, 1000000000]",
       0, "sentences of files translated in a validation; 0: all" },
     { "train.beam", INTEGER, AT(train, beam), "1", "[1, 1000]", 0,

@@ -148,13 +148,11 @@ static weft_status save_best(loop *l, int64_t rank)
 {
     char name[64];
     weft_status status = WEFT_OK;
-    weft_trainer_exchange(l->t);
     if (rank == 0) status = save_as(l, "best.h5");
     if (status == WEFT_OK && l->config->train.keep_best > 1) {
         best_name(name, l->t->update);
         status = save_as(l, name);
     }
-    weft_trainer_exchange(l->t);
     return status;
 }
 

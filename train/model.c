@@ -250,9 +250,10 @@ weft_status weft_model_config(const weft_checkpoint_file *file, weft_config *con
 
 weft_status weft_model_read_params(const weft_checkpoint_file *file, weft_params *params)
 {
-    if (!weft_checkpoint_has_block(file, "ema")) return weft_checkpoint_load_params(file, params);
+    if (!weft_checkpoint_has_block(file, WEFT_RUNNING_AVERAGE))
+        return weft_checkpoint_load_params(file, params);
     const weft_status status =
-        weft_checkpoint_load_block(file, "ema", params, weft_params_values(params));
+        weft_checkpoint_load_block(file, WEFT_RUNNING_AVERAGE, params, weft_params_values(params));
     if (status == WEFT_OK) weft_params_changed(params);
     return status;
 }

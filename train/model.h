@@ -32,6 +32,8 @@ weft_status weft_model_load(const char *path, weft_model **model) WEFT_MUST_CHEC
 /** The same from an open checkpoint; with `config` instead of the file's own unless that is NULL. */
 weft_status weft_model_read(const weft_checkpoint_file *file, const weft_config *config,
                             weft_model **model) WEFT_MUST_CHECK;
+/** The block of a run's checkpoints that has it (train.ema). */
+#define WEFT_RUNNING_AVERAGE "average"
 /** Its parameters as the run's validations saw them: the running average where the checkpoint has one
  *  (train.ema). Errors: those of weft_checkpoint_load_params. */
 weft_status weft_model_read_params(const weft_checkpoint_file *file,

@@ -64,7 +64,7 @@ static int list_blocks(weft_trainer *t, weft_checkpoint_block blocks[MOST_BLOCKS
     for (int i = 0; i < n; i++)
         blocks[i] = (weft_checkpoint_block){ weft_optimiser_block_name(t->optimiser, i),
                                              weft_optimiser_block(t->optimiser, i) };
-    if (t->ema) blocks[n++] = (weft_checkpoint_block){ "ema", t->ema };
+    if (t->ema) blocks[n++] = (weft_checkpoint_block){ WEFT_RUNNING_AVERAGE, t->ema };
     return n;
 }
 
@@ -198,7 +198,7 @@ weft_status weft_trainer_restore(weft_trainer *t, const weft_checkpoint_file *fi
     if (status == WEFT_OK) status = weft_batches_seek(t->batches, epoch, batch);
     if (status == WEFT_OK) status = restore_optimiser(t, file);
     if (status == WEFT_OK && t->ema) { /* the model was made with the average */
-        status = weft_checkpoint_load_block(file, "ema", t->model->params, t->ema);
+        status = weft_checkpoint_load_block(file, WEFT_RUNNING_AVERAGE, t->model->params, t->ema);
         if (status == WEFT_OK) status = weft_checkpoint_load_params(file, t->model->params);
     }
     if (status == WEFT_OK) status = weft_checkpoint_get_text(file, "numerics", &before);
