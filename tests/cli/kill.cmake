@@ -1,13 +1,13 @@
 # A run that is killed without warning, wherever it stands, goes on to the same bytes. ./run soak gives KILLS:
-# more instants, further apart, in a run that is longer.
+# more instants, in a run that is longer.
 include(${CMAKE_CURRENT_LIST_DIR}/expect.cmake)
 if(DEFINED KILLS)
+  set(soak ON)
   set(updates 10000)
-  set(apart 8)
 else()
+  set(soak OFF)
   set(KILLS 5)
   set(updates 300)
-  set(apart 1)
 endif()
 
 file(WRITE ${WORK}/plain.ini
@@ -83,7 +83,7 @@ if(NOT code EQUAL 0) # this processor has none
 endif()
 
 # Killed as soon as the folder is there, its configuration, and its log, while the first checkpoint is made: from there
-# the run begins anew. Says what was in the folder. Then each up to 0.255 s, or `apart` times that, after its first
+# the run begins anew. Says what was in the folder. Then KILLS times, each up to $2 ms after it began and its first
 # checkpoint was there: in updates, validations and saves. Says the last update in the log each time.
 file(WRITE ${WORK}/kill.sh "
 go() {
@@ -106,7 +106,7 @@ for i in $(seq ${KILLS}); do
   pid=$!
   n=0
   until [ -e $1-killed/checkpoint.h5 ]; do sleep 0.02; n=$((n + 1)); [ $n -lt 3000 ] || exit 1; done
-  ms=$(($(od -An -N1 -tu1 /dev/urandom) * ${apart}))
+  ms=$(($(od -An -N1 -tu1 /dev/urandom) * $2 / 255))
   sleep $(printf '%d.%03d' $((ms / 1000)) $((ms % 1000)))
   kill -9 $pid 2> /dev/null && sed -n '$s/.*\"update\": \\([0-9]*\\).*/\\1/p' $1-killed/log.jsonl
   wait $pid
@@ -116,8 +116,11 @@ wait $!
 ")
 set(says_plain OUT_HAS "match")
 foreach(form plain every)
+  string(TIMESTAMP began "%s%f")
   expect(CODE 0 ARGS train --config ${form}.ini --threads 1 --out ${form} ${says_${form}} ERR_HAS "${updates}/${updates}")
-  execute_process(COMMAND sh kill.sh ${form} WORKING_DIRECTORY ${WORK} RESULT_VARIABLE code OUTPUT_VARIABLE instants
+  string(TIMESTAMP ended "%s%f")
+  math(EXPR most_ms "(${ended} - ${began}) * 6 / 5 / ${KILLS} / 1000") # six tenths of the run, on average
+  execute_process(COMMAND sh kill.sh ${form} ${most_ms} WORKING_DIRECTORY ${WORK} RESULT_VARIABLE code OUTPUT_VARIABLE instants
                   ERROR_QUIET)
   string(REGEX MATCHALL "[0-9]+" instants "${instants}")
   list(LENGTH instants n_killed)
@@ -126,7 +129,7 @@ foreach(form plain every)
   file(REMOVE ${WORK}/early)
   string(REPLACE "\n" " " early "${early}")
   message(STATUS "${form}: killed with / ${early}in the folder, and ${n_killed} times after update ${instants}")
-  if(apart GREATER 1 AND n_killed LESS KILLS)
+  if(soak AND n_killed LESS KILLS)
     message(SEND_ERROR "${form}: the run ended before it was killed ${KILLS} times")
   endif()
   file(READ ${WORK}/${form}.err err)
